@@ -1,0 +1,3 @@
+//! Reading and writing of the Digital RF and Digital Metadata layouts.
+
+#![forbid(unsafe_code)]

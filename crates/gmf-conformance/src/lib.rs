@@ -1,0 +1,3 @@
+//! What every kernel of the Generalized Matched Filter must pass.
+
+#![forbid(unsafe_code)]

@@ -1,0 +1,3 @@
+//! The Generalized Matched Filter on the CPU.
+
+#![forbid(unsafe_code)]

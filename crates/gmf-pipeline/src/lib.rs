@@ -1,0 +1,3 @@
+//! GMF analysis of a Digital RF product: jobs, kernels, files.
+
+#![forbid(unsafe_code)]

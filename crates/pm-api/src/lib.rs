@@ -1,0 +1,3 @@
+//! The contract of the parallel managers, and the serial one.
+
+#![forbid(unsafe_code)]

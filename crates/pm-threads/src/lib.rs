@@ -1,0 +1,3 @@
+//! The parallel manager on threads of this process, on rayon.
+
+#![forbid(unsafe_code)]

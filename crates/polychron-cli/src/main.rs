@@ -1,0 +1,5 @@
+//! The `polychron` command.
+
+#![forbid(unsafe_code)]
+
+fn main() {}

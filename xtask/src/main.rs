@@ -1,0 +1,3 @@
+//! Tasks of this workspace: `cargo xtask help`.
+
+fn main() {}
