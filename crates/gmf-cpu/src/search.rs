@@ -6,7 +6,30 @@ use std::sync::Arc;
 use gmf_api::{Complex32, Derived};
 use rustfft::{Fft, FftPlanner};
 
+/// Each row of frequencies is computed in this many parts, where the period allows.
+const PARTS: usize = 2;
+
+/// Share of the bound on a row that its unseen part must reach to be computed: the rest is for
+/// rounding, which is below 1e-5 of a row's greatest power.
+const MARGIN: f32 = 1.0 - 1e-3;
+
 /// The tables of the transform; shared by all threads.
+///
+/// # What need not be computed
+///
+/// A row of frequencies is `X(t) = sum over l < L of y[l] exp(-i l t)` at `P` equally spaced `t`.
+/// Let `|X|` be greatest at `t0`, with the value `M`. Turned by `exp(i (L - 1) t / 2)` and by the
+/// phase that makes it real at `t0`, `X` has a real part of exponential type `(L - 1) / 2` that is
+/// nowhere above `M` and reaches it at `t0`. A lemma of M. Riesz says that such a function is at
+/// least `M cos((L - 1) (t - t0) / 2)` as long as that cosine is positive. Of `C >= L` equally
+/// spaced points one is within `pi / C` of `t0`, so
+///
+/// ```text
+/// greatest power  <=  greatest power at the C points / cos^2(pi (L - 1) / (2 C))
+/// ```
+///
+/// The even frequencies of a row are computed first, `C = P / 2`, and the odd ones only if the
+/// bound allows them to reach the best so far. The result is the same to the bit.
 pub(crate) struct Transform {
     /// Periods of the transform, `K`.
     periods: usize,
@@ -19,8 +42,13 @@ pub(crate) struct Transform {
     /// `w_K^(k k1)`, `[periods, n_ipp]`; `k` counts from the first period that holds a pulse, which
     /// leaves out a phase common to the row.
     period_phasors: Vec<Complex32>,
-    /// `w^(l k1)`, `[periods, pulse]`.
+    /// Parts that a row is computed in: 2, or 1 where the period is odd or the pulse too long.
+    parts: usize,
+    /// A part whose greatest power is below this share of the best has nothing to hide.
+    hidden: f32,
+    /// `w^(l (k1 + K part))`, `[periods, parts, pulse]`.
     twiddles: Vec<Complex32>,
+    /// Of `period / parts` points.
     fft: Arc<dyn Fft<f32>>,
 }
 
@@ -31,9 +59,9 @@ pub(crate) struct TransformScratch {
     planes: Vec<f32>,
     /// One sum over the periods, `[2, pulse]`.
     sum: Vec<f32>,
-    /// One row of frequencies, `[period]`.
+    /// One part of a row of frequencies, `[period / parts]`.
     row: Vec<Complex32>,
-    /// Power of one row, `[period]`.
+    /// Power of that part, `[period / parts]`.
     power: Vec<f32>,
     fft: Vec<Complex32>,
 }
@@ -57,22 +85,37 @@ impl Transform {
         let n = derived.decimated_read_length();
         let period = derived.ipp_samples() / derived.decimation();
         let (periods, n_ipp, pulse) = (n / period, derived.n_ipp(), derived.decimated_pulse());
+        let fits = period.is_multiple_of(PARTS) && pulse <= period / PARTS;
+        let parts = if fits { PARTS } else { 1 };
+        let points = period / parts;
+        let bound = (std::f64::consts::FRAC_PI_2 * (pulse - 1) as f64 / points as f64).cos();
         let mut period_phasors = Vec::with_capacity(periods * n_ipp);
-        let mut twiddles = Vec::with_capacity(periods * pulse);
+        let mut twiddles = Vec::with_capacity(periods * parts * pulse);
         for k1 in 0..periods {
             period_phasors.extend((0..n_ipp).map(|k| phasor(k * k1, periods)));
-            twiddles.extend((0..pulse).map(|l| phasor(l * k1, n)));
+            for part in 0..parts {
+                twiddles.extend((0..pulse).map(|l| phasor(l * (k1 + periods * part), n)));
+            }
         }
-        let fft = FftPlanner::new().plan_fft_forward(period);
-        Self { periods, n_ipp, pulse, period, period_phasors, twiddles, fft }
+        Self {
+            periods,
+            n_ipp,
+            pulse,
+            period,
+            period_phasors,
+            parts,
+            hidden: (bound * bound) as f32 * MARGIN,
+            twiddles,
+            fft: FftPlanner::new().plan_fft_forward(points),
+        }
     }
 
     pub(crate) fn scratch(&self) -> TransformScratch {
         TransformScratch {
             planes: vec![0.0; 2 * self.n_ipp * self.pulse],
             sum: vec![0.0; 2 * self.pulse],
-            row: vec![Complex32::default(); self.period],
-            power: vec![0.0; self.period],
+            row: vec![Complex32::default(); self.period / self.parts],
+            power: vec![0.0; self.period / self.parts],
             fft: vec![Complex32::default(); self.fft.get_inplace_scratch_len()],
         }
     }
@@ -104,20 +147,25 @@ impl Transform {
             let weights = &self.period_phasors[k1 * self.n_ipp..][..self.n_ipp];
             self.sum_periods(planes, weights, sum);
             let (re, im) = sum.split_at(pulse);
-            let twiddles = &self.twiddles[k1 * pulse..][..pulse];
-            for (((x, re), im), t) in row.iter_mut().zip(re).zip(im).zip(twiddles) {
-                *x = Complex32::new(re * t.re - im * t.im, re * t.im + im * t.re);
-            }
-            row[pulse..].fill(Complex32::default());
-            self.fft.process_with_scratch(row, fft);
-            let most = powers(row, power);
-            let least = best.map_or(floor, |best| best.power);
-            // Rows interleave: an equal power in a later row may be at a lower frequency.
-            if most > least || (best.is_some() && most == least) {
-                let at = power.iter().position(|&p| p == most).expect("the greatest is there");
-                let found = Best { power: most, frequency_idx: k1 + self.periods * at };
-                if best.is_none_or(|b| most > b.power || found.frequency_idx < b.frequency_idx) {
-                    best = Some(found);
+            for part in 0..self.parts {
+                let twiddles = &self.twiddles[(k1 * self.parts + part) * pulse..][..pulse];
+                for (((x, re), im), t) in row.iter_mut().zip(re).zip(im).zip(twiddles) {
+                    *x = Complex32::new(re * t.re - im * t.im, re * t.im + im * t.re);
+                }
+                row[pulse..].fill(Complex32::default());
+                self.fft.process_with_scratch(row, fft);
+                let most = powers(row, power);
+                let least = best.map_or(floor, |best| best.power);
+                // Rows interleave: an equal power in a later one may be at a lower frequency.
+                if most > least || (best.is_some() && most == least) {
+                    let at = power.iter().position(|&p| p == most).expect("the greatest is there");
+                    let frequency_idx = k1 + self.periods * (part + self.parts * at);
+                    if best.is_none_or(|b| most > b.power || frequency_idx < b.frequency_idx) {
+                        best = Some(Best { power: most, frequency_idx });
+                    }
+                }
+                if most == 0.0 || most < self.hidden * best.map_or(floor, |best| best.power) {
+                    break;
                 }
             }
         }
