@@ -29,7 +29,7 @@
 //!     pulse[34..50].fill(Complex32::new(0.5, 0.0));
 //! }
 //! let mut prepared = PreparedSamples::new(&derived);
-//! prepared.load(&samples, &samples)?;
+//! prepared.load(&samples, &samples[..derived.integration_samples()])?;
 //!
 //! let mut plan = Reference.plan(&derived, &KernelOptions::new(Method::Fgmf))?;
 //! let mut row = GridRow::new(derived.n_ranges());

@@ -29,10 +29,10 @@ impl PreparedSamples {
 
     /// Cuts pulses and receive windows out of the samples of one integration.
     ///
-    /// | argument | shape           | unit              |
-    /// | -------- | --------------- | ----------------- |
-    /// | `rx`     | `[read_length]` | V, or the recorder's counts |
-    /// | `tx`     | `[read_length]` | the same; may be the same samples, where the recorder holds both |
+    /// | argument | shape                   | unit                                             |
+    /// | -------- | ----------------------- | ------------------------------------------------ |
+    /// | `rx`     | `[read_length]`         | V, or the recorder's counts                      |
+    /// | `tx`     | `[integration_samples]` | the same; the start of `rx`, where one channel holds both |
     ///
     /// The pulses are conjugated and scaled to unit energy, `sum |tx|^2 = 1`, so that the filter's
     /// value is the energy of the echo that matches. Source: `extract_signals` and
@@ -46,9 +46,12 @@ impl PreparedSamples {
     /// infinite; [`SamplesError::NoTransmission`] when the transmitter was silent.
     pub fn load(&mut self, rx: &[Complex32], tx: &[Complex32]) -> Result<(), SamplesError> {
         let d = &*self.derived;
-        for (what, samples) in [("the receiver", rx), ("the transmitter", tx)] {
-            if samples.len() != d.read_length() {
-                let (expected, got) = (d.read_length(), samples.len());
+        for (what, samples, expected) in [
+            ("the receiver", rx, d.read_length()),
+            ("the transmitter", tx, d.integration_samples()),
+        ] {
+            if samples.len() != expected {
+                let got = samples.len();
                 return Err(SamplesError::Length { what, expected, got });
             }
         }

@@ -80,7 +80,7 @@ fn the_reference_is_the_sum_written_out() {
         let d = derived(step, offset);
         let samples = noise(7, d.read_length());
         let mut prepared = PreparedSamples::new(&d);
-        prepared.load(&samples, &samples).unwrap();
+        prepared.load(&samples, &samples[..d.integration_samples()]).unwrap();
         let mut plan = ReferencePlan::new(&d, &KernelOptions::new(Method::Fgmf));
         let row = plan.search(prepared.integration()).unwrap();
         for range_idx in 0..d.n_ranges() {
@@ -131,7 +131,7 @@ fn a_target_on_the_grid_is_found_with_all_its_energy() {
         }
     }
     let mut prepared = PreparedSamples::new(&d);
-    prepared.load(&samples, &samples).unwrap();
+    prepared.load(&samples, &samples[..d.integration_samples()]).unwrap();
     for method in [Method::Fgmf, Method::Fdpt] {
         let mut plan = ReferencePlan::new(&d, &KernelOptions::new(method));
         let row = GridRow::from(&plan.search(prepared.integration()).unwrap());
@@ -148,7 +148,7 @@ fn the_two_zero_frequency_terms_are_told_apart() {
     let d = derived(1, 0);
     let samples = noise(11, d.read_length());
     let mut prepared = PreparedSamples::new(&d);
-    prepared.load(&samples, &samples).unwrap();
+    prepared.load(&samples, &samples[..d.integration_samples()]).unwrap();
     let term = |zero_frequency| {
         let options = KernelOptions::new(Method::Fgmf).zero_frequency(zero_frequency);
         ReferencePlan::new(&d, &options).search(prepared.integration()).unwrap().zero_frequency
@@ -168,7 +168,7 @@ fn the_tolerance_rule_accepts_the_reference_and_refuses_what_is_off() {
     let d = derived(1, 0);
     let samples = noise(5, d.read_length());
     let mut prepared = PreparedSamples::new(&d);
-    prepared.load(&samples, &samples).unwrap();
+    prepared.load(&samples, &samples[..d.integration_samples()]).unwrap();
     for method in [Method::Fgmf, Method::Fdpt] {
         let mut plan = ReferencePlan::new(&d, &KernelOptions::new(method));
         let row = GridRow::from(&plan.search(prepared.integration()).unwrap());
@@ -197,24 +197,30 @@ fn samples_that_cannot_be_compared_are_refused() {
     let mut prepared = PreparedSamples::new(&d);
     let good = noise(1, d.read_length());
     let silent = vec![Complex32::default(); d.read_length()];
-    assert_eq!(prepared.load(&good, &silent), Err(SamplesError::NoTransmission));
-    assert!(matches!(prepared.load(&good[1..], &good), Err(SamplesError::Length { .. })));
+    assert_eq!(
+        prepared.load(&good, &silent[..d.integration_samples()]),
+        Err(SamplesError::NoTransmission)
+    );
+    assert!(matches!(
+        prepared.load(&good[1..], &good[..d.integration_samples()]),
+        Err(SamplesError::Length { .. })
+    ));
     for bad in [f32::NAN, f32::INFINITY] {
         let mut samples = good.clone();
         let index = d.rx_window().start + d.ipp_samples();
         samples[index].im = bad;
-        let error = prepared.load(&samples, &good).unwrap_err();
+        let error = prepared.load(&samples, &good[..d.integration_samples()]).unwrap_err();
         assert!(
             matches!(error, SamplesError::NotFinite { what: "receiver", index: at, .. } if at == index)
         );
         // What no gate uses may be anything.
         let mut samples = good.clone();
         samples[d.rx_window().end].im = bad;
-        prepared.load(&samples, &samples).unwrap();
+        prepared.load(&samples, &samples[..d.integration_samples()]).unwrap();
     }
     // Recordings in volts are as good as recordings in counts.
     let tiny: Vec<Complex32> = good.iter().map(|z| z * 1e-12).collect();
-    prepared.load(&tiny, &tiny).unwrap();
+    prepared.load(&tiny, &tiny[..d.integration_samples()]).unwrap();
     let energy: f32 = prepared.integration().tx.iter().map(|z| z.norm_sqr()).sum();
     assert!((energy - 1.0).abs() < 1e-5);
 }

@@ -81,7 +81,7 @@ pub fn random_case(seed: u64, method: Method, zero_frequency: ZeroFrequency) -> 
         add_target(&derived, &tx, &mut rx, &mut rng);
     }
     let mut prepared = PreparedSamples::new(&derived);
-    prepared.load(&rx, &tx).expect("the samples are finite");
+    prepared.load(&rx, &tx[..derived.integration_samples()]).expect("the samples are finite");
     Case { derived, options: KernelOptions::new(method).zero_frequency(zero_frequency), prepared }
 }
 
