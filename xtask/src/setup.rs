@@ -1,0 +1,144 @@
+//! What the tests need from the machine: what is missing, and its installation.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, bail};
+use xshell::{Shell, cmd};
+
+use crate::packages::root;
+use crate::python;
+use crate::steps::step;
+
+/// One thing that must be on the machine.
+struct Need {
+    what: &'static str,
+    /// What would not work without it.
+    why: &'static str,
+    /// The Debian packages that bring it.
+    apt: &'static [&'static str],
+    /// Needed to make the Python environment only, so not where there is one that works.
+    for_python: bool,
+    present: fn(&Shell) -> bool,
+}
+
+/// Asked by what works, not by what is installed, so that any Linux and any way of installing do.
+const NEEDS: [Need; 3] = [
+    Need {
+        what: "a C compiler",
+        why: "links every Rust program, builds hardtarget's C library",
+        apt: &["gcc", "libc6-dev"],
+        for_python: false,
+        present: |sh| compiles(sh, "#include <stdio.h>\nint main(void) { return 0; }\n", &[]),
+    },
+    Need {
+        what: "FFTW in single precision",
+        why: "hardtarget's C library is built on it",
+        apt: &["libfftw3-dev"],
+        for_python: true,
+        present: |sh| {
+            let program = "#include <fftw3.h>\nint main(void) { fftwf_cleanup(); return 0; }\n";
+            compiles(sh, program, &["-lfftw3f"])
+        },
+    },
+    Need {
+        what: "Python 3.11 or 3.12 with venv",
+        why: "runs digital_rf and hardtarget, which the tests compare ourselves with",
+        apt: &["python3", "python3-venv"],
+        for_python: true,
+        present: |sh| python::host(sh).is_some(),
+    },
+];
+
+/// Installs what is missing; does nothing when all is there.
+pub(crate) fn setup(sh: &Shell) -> anyhow::Result<()> {
+    let has_python = python::working(sh)?.is_some();
+    let absent = absent(sh, has_python);
+    if has_python && absent.is_empty() {
+        println!("setup: everything is there");
+        return Ok(());
+    }
+    if !absent.is_empty() {
+        step("system packages", || system_packages(sh, &absent))?;
+    }
+    if !has_python {
+        step("Python packages", || python::make(sh))?;
+    }
+    Ok(())
+}
+
+/// What is missing, one line each: what, and what it is for.
+pub(crate) fn missing(sh: &Shell) -> Vec<String> {
+    let python = python::working(sh);
+    let absent = absent(sh, matches!(python, Ok(Some(_))));
+    let mut lines: Vec<String> =
+        absent.iter().map(|need| format!("{}: {}", need.what, need.why)).collect();
+    match python {
+        Ok(Some(_)) => {}
+        Ok(None) => {
+            let what = "digital_rf and hardtarget in target/venv";
+            lines.push(format!("{what}: the tests against the real packages are skipped"));
+        }
+        Err(e) => lines.push(format!("{e:#}")),
+    }
+    lines
+}
+
+fn absent(sh: &Shell, has_python: bool) -> Vec<&'static Need> {
+    let needed = NEEDS.iter().filter(|need| !(need.for_python && has_python));
+    needed.filter(|need| !(need.present)(sh)).collect()
+}
+
+fn system_packages(sh: &Shell, absent: &[&Need]) -> anyhow::Result<()> {
+    for need in absent {
+        println!("missing: {} ({})", need.what, need.why);
+    }
+    let names: Vec<&str> = absent.iter().flat_map(|need| need.apt).copied().collect();
+    let by_hand = format!("by hand: sudo apt-get install {}", names.join(" "));
+    if cmd!(sh, "apt-get --version").quiet().ignore_stderr().read().is_err() {
+        bail!("this machine has no apt-get; install what Debian calls {}", names.join(", "));
+    }
+    let (program, options) =
+        privilege(sh).with_context(|| format!("could not install; {by_hand}"))?;
+    let apt_get = |args: &[&str]| {
+        // A lock is held for minutes where a machine has just started and updates itself.
+        let wait = "DPkg::Lock::Timeout=300";
+        let env = "DEBIAN_FRONTEND=noninteractive";
+        cmd!(sh, "{program} {options...} {env} apt-get -y -o {wait} {args...}").run()
+    };
+    if let Err(e) = apt_get(&["update"]) {
+        // One unreachable source out of many does not keep the others from being used.
+        println!("warning: {e}");
+    }
+    let install = [&["install", "--no-install-recommends"], names.as_slice()].concat();
+    apt_get(&install).with_context(|| format!("could not install; {by_hand}"))?;
+    if let Some(need) = absent.iter().find(|need| !(need.present)(sh)) {
+        bail!("{} was installed, but {} still does not work", need.apt.join(" "), need.what);
+    }
+    Ok(())
+}
+
+/// The program and its options that set variables for a command which only root may run: `env`,
+/// by way of `sudo -n` for others.
+fn privilege(sh: &Shell) -> anyhow::Result<(&'static str, &'static [&'static str])> {
+    if cmd!(sh, "id -u").quiet().read()? == "0" {
+        return Ok(("env", &[]));
+    }
+    if cmd!(sh, "sudo -n true").quiet().ignore_stderr().run().is_ok() {
+        return Ok(("sudo", &["-n", "env"]));
+    }
+    bail!("only root may install, and sudo asks for a password here")
+}
+
+/// Whether a C program compiles and links with these libraries.
+fn compiles(sh: &Shell, program: &str, libraries: &[&str]) -> bool {
+    let Ok(out) = scratch(sh, "probe") else { return false };
+    let compile = cmd!(sh, "cc -x c - -o {out} {libraries...}");
+    compile.stdin(program).quiet().ignore_stdout().ignore_stderr().run().is_ok()
+}
+
+/// The path of a file of our own under `target`, in a folder that exists.
+pub(crate) fn scratch(sh: &Shell, name: &str) -> anyhow::Result<PathBuf> {
+    let dir = root().join("target/xtask");
+    sh.create_dir(&dir)?;
+    Ok(dir.join(name))
+}

@@ -1,0 +1,155 @@
+//! Running every test, and saying at the end what ran.
+
+use std::ffi::OsString;
+use std::io::{BufRead, BufReader, IsTerminal, PipeReader};
+use std::process::{Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use xshell::Shell;
+
+use crate::steps::step;
+use crate::tally::{Tally, without_colours};
+use crate::{bench, python, setup};
+
+/// The variable that names the file of skipped tests; `polychron_tests::skip` writes it.
+const SKIPS_VAR: &str = "POLYCHRON_SKIPS";
+
+/// How long output may still come after `cargo` has ended, from a process that a test left behind.
+const LEFT_BEHIND: Duration = Duration::from_secs(10);
+
+/// Runs every test, doc test and benchmark (once), with `args` for `cargo test`. Says whether all
+/// passed; the last line that it prints counts them.
+pub(crate) fn test(sh: &Shell, with_setup: bool, args: &[String]) -> anyhow::Result<bool> {
+    let mut tally = Tally::default();
+    if with_setup && let Err(e) = step("setup", || setup::setup(sh)) {
+        // The other tests are of use all the same; those that need it say that they are skipped.
+        println!("error: {e:#}");
+        tally.fail(format!("setup: {e:#}"));
+    }
+    let missing = setup::missing(sh);
+    if !missing.is_empty() {
+        println!("missing here (`cargo xtask test --setup` installs it):");
+        missing.iter().for_each(|line| println!("  {line}"));
+    }
+
+    let skips = setup::scratch(sh, "skips.tsv")?;
+    sh.write_file(&skips, "")?;
+    let mut vars = vec![(SKIPS_VAR, skips.clone().into_os_string())];
+    if let Some(python) = python::working(sh)? {
+        vars.push(("POLYCHRON_PYTHON", python.into_os_string()));
+    }
+    let scope: &[&str] = if names_a_package(args) { &[] } else { &["--workspace"] };
+    let all: Vec<&str> =
+        ["test", "--no-fail-fast"].iter().chain(scope).copied().chain(strs(args)).collect();
+    step("tests", || cargo(sh, &all, &vars, &mut tally))?;
+    if args.is_empty() && !bench::names(sh)?.is_empty() {
+        let args = ["test", "--no-fail-fast", "-p", bench::PACKAGE, "--benches"];
+        step("benchmarks, once each", || cargo(sh, &args, &vars, &mut tally))?;
+    }
+
+    tally.take_skips(&sh.read_file(&skips)?);
+    let summary = tally.summary(std::env::var("CI").is_ok_and(|ci| ci == "true"));
+    println!("\nsummary:");
+    summary.details.iter().for_each(|line| println!("  {line}"));
+    println!("{}", summary.counts);
+    Ok(summary.passed)
+}
+
+fn strs(args: &[String]) -> impl Iterator<Item = &str> {
+    args.iter().map(String::as_str)
+}
+
+/// Whether arguments for `cargo test` choose packages, so that `--workspace` would contradict.
+fn names_a_package(args: &[String]) -> bool {
+    strs(args)
+        .take_while(|&arg| arg != "--")
+        .any(|arg| arg.starts_with("-p") || arg.starts_with("--package"))
+}
+
+/// Runs `cargo`, showing what it prints while reading it.
+fn cargo(
+    sh: &Shell,
+    args: &[&str],
+    vars: &[(&str, OsString)],
+    tally: &mut Tally,
+) -> anyhow::Result<()> {
+    let failed_before = tally.failed();
+    let title = format!("cargo {}", args.join(" "));
+    println!("$ {title}");
+    // One pipe for both, so that the lines of cargo and of the tests stay in order.
+    let (output, input) = std::io::pipe()?;
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(args).current_dir(sh.current_dir()).stdin(Stdio::null());
+    command.envs(vars.iter().map(|(name, value)| (name, value)));
+    command.stdout(input.try_clone()?).stderr(input);
+    if std::io::stdout().is_terminal() && std::env::var_os("CARGO_TERM_COLOR").is_none() {
+        command.env("CARGO_TERM_COLOR", "always");
+    }
+    let mut child = command.spawn().with_context(|| format!("start {title}"))?;
+    // It holds the writing end of the pipe, which would then never end.
+    drop(command);
+
+    let lines = lines(output);
+    let mut ended = None;
+    loop {
+        match lines.recv_timeout(Duration::from_secs(1)) {
+            Ok(line) => {
+                println!("{line}");
+                tally.line(&without_colours(&line));
+            }
+            Err(RecvTimeoutError::Disconnected) => break,
+            Err(RecvTimeoutError::Timeout) if child.try_wait()?.is_some() => {
+                if ended.get_or_insert_with(Instant::now).elapsed() > LEFT_BEHIND {
+                    tally.fail("a test left a process behind that holds its output".to_owned());
+                    break;
+                }
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+    }
+    let status = child.wait()?;
+    tally.end_run(&title, status.success(), failed_before);
+    Ok(())
+}
+
+/// The lines of a pipe, read by a thread of their own so that waiting for one can have a limit.
+fn lines(pipe: PipeReader) -> Receiver<String> {
+    let (sender, receiver) = channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(pipe).split(b'\n') {
+            // A failed read ends the output like its end does: cargo's exit status tells the rest.
+            let Ok(line) = line else { return };
+            if sender.send(String::from_utf8_lossy(&line).into_owned()).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn args(line: &str) -> Vec<String> {
+        line.split_whitespace().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn a_chosen_package_replaces_the_workspace() {
+        assert!(names_a_package(&args("-p jobdiv")));
+        assert!(names_a_package(&args("--release --package=jobdiv")));
+        assert!(!names_a_package(&args("--release partition")));
+        assert!(!names_a_package(&args("-- -p")));
+    }
+
+    #[test]
+    fn the_last_line_needs_no_end() {
+        let (output, mut input) = std::io::pipe().unwrap();
+        std::io::Write::write_all(&mut input, b"one\n\xfftwo").unwrap();
+        drop(input);
+        assert_eq!(lines(output).iter().collect::<Vec<_>>(), ["one", "\u{fffd}two"]);
+    }
+}
