@@ -358,7 +358,11 @@ fn record_json(record: &Record) -> Json {
             other => panic!("{other:?} was not written"),
         }
     }
-    record.iter().map(|(name, x)| (name.clone(), value(x))).collect::<serde_json::Map<_, _>>().into()
+    record
+        .iter()
+        .map(|(name, x)| (name.clone(), value(x)))
+        .collect::<serde_json::Map<_, _>>()
+        .into()
 }
 
 /// Floats, ints and texts keep their exact types through attributes of our own files.
