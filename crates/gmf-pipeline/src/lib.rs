@@ -44,6 +44,7 @@
 #![forbid(unsafe_code)]
 
 mod analysis;
+mod detect;
 mod error;
 mod gmf_file;
 mod kernels;
@@ -57,6 +58,7 @@ mod task;
 mod timespan;
 
 pub use analysis::{Analysis, Compat};
+pub use detect::{detections, noise_floor, snr_db};
 pub use error::{AnalysisError, TimeError};
 pub use gmf_file::{GmfFile, PeakRow};
 pub use kernels::{KernelChoice, KernelSet, ReferenceKernels};

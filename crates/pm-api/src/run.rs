@@ -1,0 +1,286 @@
+//! A run with its types taken away, for managers to work on.
+
+use std::any::Any;
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::backend::Fault;
+use crate::panics;
+use crate::{CancelToken, CodecError, FailureKind, RunOptions, Schedule, Task, Worker};
+
+/// One run of a task over parameters, as a manager sees it: so many tasks, to be built, executed
+/// or sent by range. Clones are the same run.
+///
+/// Managers in this process call [`build`](Self::build) and [`execute`](Self::execute) in their
+/// workers (or leave it all to [`LocalWorker`](crate::backend::LocalWorker)). Managers in other processes
+/// send the bytes of [`encode_args`](Self::encode_args) and
+/// [`encode_params`](Self::encode_params) to a [`TaskEntry`](crate::backend::TaskEntry) there and give what
+/// comes back to [`decode_outputs`](Self::decode_outputs).
+#[derive(Clone)]
+pub struct Run {
+    erased: Arc<dyn Erased>,
+    schedule: Schedule,
+    cancel: CancelToken,
+    buffer: Option<usize>,
+}
+
+/// The model of one worker, of a type that only its run knows.
+pub struct Model(Box<dyn Any>);
+
+/// The outputs of one chunk, of a type that only their run knows.
+pub struct Outputs {
+    values: Box<dyn Any + Send>,
+    len: usize,
+}
+
+impl Outputs {
+    fn new<O: Send + 'static>(values: Vec<O>) -> Self {
+        Self { len: values.len(), values: Box::new(values) }
+    }
+
+    /// How many outputs there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    pub(crate) fn into_typed<O: 'static>(self) -> Vec<O> {
+        *self.values.downcast().expect("outputs go back to the run that made them")
+    }
+}
+
+impl Run {
+    pub(crate) fn new<T: Task>(args: T::Args, params: Vec<T::Param>, options: &RunOptions) -> Self {
+        panics::install_hook();
+        Self {
+            erased: Arc::new(Typed::<T> { args, params }),
+            schedule: options.schedule.clone(),
+            cancel: options.cancel.child(),
+            buffer: options.buffer,
+        }
+    }
+
+    /// [`Task::NAME`].
+    #[must_use]
+    pub fn task_name(&self) -> &'static str {
+        self.erased.name()
+    }
+
+    /// How many tasks there are; they are numbered from 0.
+    #[must_use]
+    pub fn n_tasks(&self) -> usize {
+        self.erased.n_tasks()
+    }
+
+    /// How the tasks are to be handed out.
+    #[must_use]
+    pub fn schedule(&self) -> &Schedule {
+        &self.schedule
+    }
+
+    /// The run's own token, cancelled by the user's and when the run is dropped.
+    #[must_use]
+    pub fn cancel_token(&self) -> &CancelToken {
+        &self.cancel
+    }
+
+    /// How many finished chunks may wait for the caller when they are limited at all, for a run
+    /// of `n_workers` workers; at least 1.
+    #[must_use]
+    pub fn buffer(&self, n_workers: usize) -> usize {
+        self.buffer.unwrap_or(2 * n_workers).max(1)
+    }
+
+    /// Builds the model of `worker`, on this thread.
+    ///
+    /// # Errors
+    ///
+    /// A fault of kind [`FailureKind::Build`] if the task returned an error or panicked.
+    pub fn build(&self, worker: &Worker<'_>) -> Result<Model, Fault> {
+        self.erased.build(worker)
+    }
+
+    /// Computes the outputs of tasks `indices` with a model that this run built.
+    ///
+    /// # Errors
+    ///
+    /// A fault if the task returned an error, the wrong number of outputs, or panicked. After
+    /// [`FailureKind::Panic`] the model must not be used again.
+    ///
+    /// # Panics
+    ///
+    /// If `indices` is not within the run, or the model is another run's.
+    pub fn execute(
+        &self,
+        model: &mut Model,
+        indices: Range<usize>,
+        worker: &Worker<'_>,
+    ) -> Result<Outputs, Fault> {
+        self.erased.execute(model, indices, worker)
+    }
+
+    /// Encodes the arguments.
+    ///
+    /// # Errors
+    ///
+    /// [`CodecError::Postcard`] if their `Serialize` fails or they hold what postcard cannot say.
+    pub fn encode_args(&self) -> Result<Vec<u8>, CodecError> {
+        self.erased.encode_args()
+    }
+
+    /// Encodes the parameters of tasks `indices`.
+    ///
+    /// # Errors
+    ///
+    /// As [`encode_args`](Self::encode_args).
+    ///
+    /// # Panics
+    ///
+    /// If `indices` is not within the run.
+    pub fn encode_params(&self, indices: Range<usize>) -> Result<Vec<u8>, CodecError> {
+        self.erased.encode_params(indices)
+    }
+
+    /// Decodes what a worker sent back for tasks `indices`.
+    ///
+    /// # Errors
+    ///
+    /// [`CodecError`] if the bytes do not hold as many outputs of the task's type.
+    pub fn decode_outputs(
+        &self,
+        indices: Range<usize>,
+        bytes: &[u8],
+    ) -> Result<Outputs, CodecError> {
+        self.erased.decode_outputs(indices, bytes)
+    }
+}
+
+trait Erased: Send + Sync {
+    fn name(&self) -> &'static str;
+    fn n_tasks(&self) -> usize;
+    fn build(&self, worker: &Worker<'_>) -> Result<Model, Fault>;
+    fn execute(&self, m: &mut Model, at: Range<usize>, w: &Worker<'_>) -> Result<Outputs, Fault>;
+    fn encode_args(&self) -> Result<Vec<u8>, CodecError>;
+    fn encode_params(&self, indices: Range<usize>) -> Result<Vec<u8>, CodecError>;
+    fn decode_outputs(&self, indices: Range<usize>, bytes: &[u8]) -> Result<Outputs, CodecError>;
+}
+
+struct Typed<T: Task> {
+    args: T::Args,
+    params: Vec<T::Param>,
+}
+
+impl<T: Task> Erased for Typed<T> {
+    fn name(&self) -> &'static str {
+        T::NAME
+    }
+
+    fn n_tasks(&self) -> usize {
+        self.params.len()
+    }
+
+    fn build(&self, worker: &Worker<'_>) -> Result<Model, Fault> {
+        build::<T>(&self.args, worker).map(|model| Model(Box::new(model)))
+    }
+
+    fn execute(&self, m: &mut Model, at: Range<usize>, w: &Worker<'_>) -> Result<Outputs, Fault> {
+        let model = m.0.downcast_mut().expect("models go back to the run that built them");
+        execute::<T>(model, &self.params[at], w).map(Outputs::new)
+    }
+
+    fn encode_args(&self) -> Result<Vec<u8>, CodecError> {
+        encode::<T, _>("encode the arguments", &self.args)
+    }
+
+    fn encode_params(&self, indices: Range<usize>) -> Result<Vec<u8>, CodecError> {
+        encode::<T, _>("encode the parameters", &self.params[indices])
+    }
+
+    fn decode_outputs(&self, indices: Range<usize>, bytes: &[u8]) -> Result<Outputs, CodecError> {
+        let outputs: Vec<T::Output> = decode::<T, _>("decode the outputs", "outputs", bytes)?;
+        if outputs.len() != indices.len() {
+            let n_outputs = outputs.len();
+            return Err(CodecError::OutputCount { task: T::NAME, n_outputs, indices });
+        }
+        Ok(Outputs::new(outputs))
+    }
+}
+
+pub(crate) fn build<T: Task>(args: &T::Args, worker: &Worker<'_>) -> Result<T::Model, Fault> {
+    match panics::catch(|| T::build(args, worker)) {
+        Ok(Ok(model)) => Ok(model),
+        Ok(Err(error)) => Err(Fault::from_task(FailureKind::Build, &error)),
+        Err(panic) => Err(Fault::new(FailureKind::Build, format!("build panicked: {panic}"))),
+    }
+}
+
+pub(crate) fn execute<T: Task>(
+    model: &mut T::Model,
+    params: &[T::Param],
+    worker: &Worker<'_>,
+) -> Result<Vec<T::Output>, Fault> {
+    match panics::catch(|| T::execute(model, params, worker)) {
+        Ok(Ok(outputs)) if outputs.len() == params.len() => Ok(outputs),
+        Ok(Ok(outputs)) => {
+            let text = format!("{} outputs for {} parameters", outputs.len(), params.len());
+            Err(Fault::new(FailureKind::Arity, text))
+        }
+        Ok(Err(error)) => Err(Fault::from_task(FailureKind::Error, &error)),
+        Err(panic) => Err(Fault::new(FailureKind::Panic, panic)),
+    }
+}
+
+pub(crate) fn encode<T: Task, V: Serialize + ?Sized>(
+    action: &'static str,
+    value: &V,
+) -> Result<Vec<u8>, CodecError> {
+    postcard::to_stdvec(value).map_err(|e| CodecError::Postcard {
+        action,
+        task: T::NAME,
+        source: Box::new(e),
+    })
+}
+
+pub(crate) fn decode<T: Task, V: DeserializeOwned>(
+    action: &'static str,
+    what: &'static str,
+    bytes: &[u8],
+) -> Result<V, CodecError> {
+    match postcard::take_from_bytes(bytes) {
+        Ok((value, [])) => Ok(value),
+        Ok((_, left)) => Err(CodecError::TrailingBytes { task: T::NAME, what, n_left: left.len() }),
+        Err(e) => Err(CodecError::Postcard { action, task: T::NAME, source: Box::new(e) }),
+    }
+}
+
+impl fmt::Debug for Run {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Run")
+            .field("task", &self.task_name())
+            .field("n_tasks", &self.n_tasks())
+            .field("schedule", &self.schedule)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Model {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Model").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Outputs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outputs").field("len", &self.len).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,104 @@
+//! The way of finished chunks from the workers to the caller.
+
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use pm_api::LostWorker;
+use pm_api::backend::Finished;
+
+/// A queue from a known number of workers to one caller, which may limit it or close it later.
+///
+/// The standard library's channels are either limited or not from their start, but whether a run
+/// is gathered (no limit) or streamed is known only after its workers began.
+#[derive(Debug)]
+pub(crate) struct Mailbox {
+    state: Mutex<State>,
+    /// A chunk came in, or a worker went.
+    came: Condvar,
+    /// A chunk was taken out, or there is no need to wait any more.
+    went: Condvar,
+}
+
+#[derive(Debug)]
+struct State {
+    chunks: VecDeque<Finished>,
+    limit: usize,
+    closed: bool,
+    n_workers: usize,
+    lost: Vec<LostWorker>,
+}
+
+impl Mailbox {
+    /// Makes a queue without limit that ends when `n_workers` have called [`depart`](Self::depart).
+    pub(crate) fn new(n_workers: usize) -> Self {
+        let (chunks, lost) = (VecDeque::new(), Vec::new());
+        let state = State { chunks, limit: usize::MAX, closed: false, n_workers, lost };
+        Self { state: Mutex::new(state), came: Condvar::new(), went: Condvar::new() }
+    }
+
+    /// Puts a chunk in, when there is room; returns false if nobody wants it any more.
+    pub(crate) fn put(&self, chunk: Finished) -> bool {
+        let mut state = self.lock();
+        while state.chunks.len() >= state.limit && !state.closed {
+            state = self.went.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        if state.closed {
+            // Outputs are the user's and may do anything when dropped; not under the lock.
+            drop(state);
+            return false;
+        }
+        state.chunks.push_back(chunk);
+        drop(state);
+        self.came.notify_one();
+        true
+    }
+
+    /// Says that a worker will put nothing more in, and why if it was lost.
+    pub(crate) fn depart(&self, lost: Option<LostWorker>) {
+        let mut state = self.lock();
+        state.n_workers -= 1;
+        state.lost.extend(lost);
+        drop(state);
+        self.came.notify_one();
+    }
+
+    /// Waits for a chunk; `None` when all workers have departed and there is none.
+    pub(crate) fn take(&self) -> Option<Finished> {
+        let mut state = self.lock();
+        loop {
+            if let Some(chunk) = state.chunks.pop_front() {
+                drop(state);
+                self.went.notify_one();
+                return Some(chunk);
+            }
+            if state.n_workers == 0 {
+                return None;
+            }
+            state = self.came.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Lets at most `n_chunks` wait from now on.
+    pub(crate) fn limit(&self, n_chunks: usize) {
+        self.lock().limit = n_chunks;
+    }
+
+    /// Turns away all chunks from now on and returns when all workers have departed.
+    pub(crate) fn close_and_wait(&self) {
+        self.lock().closed = true;
+        self.went.notify_all();
+        while self.take().is_some() {}
+    }
+
+    /// The workers that were lost so far, by rank.
+    pub(crate) fn take_lost(&self) -> Vec<LostWorker> {
+        let mut lost = std::mem::take(&mut self.lock().lost);
+        lost.sort_unstable_by_key(|worker| worker.rank);
+        lost
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing panics while it holds the lock, so a poisoned one guards a sound state.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

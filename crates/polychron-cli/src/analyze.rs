@@ -1,0 +1,139 @@
+//! `polychron analyze`.
+
+use std::time::Instant;
+
+use anyhow::{Context as _, bail};
+use polychron::Kernels;
+use polychron::gmf::KernelOptions;
+use polychron::gmf_pipeline::{
+    Analysis, AnalysisError, AnalysisPlan, Compat, Event, FolderSink, KernelChoice, KernelSet as _,
+    RunControl, RunReport, Source, TimePoint, TimeSpan,
+};
+use polychron::jobdiv::Job;
+use polychron::pm::{CancelToken, ParallelManager};
+
+use crate::args::{AnalyzeArgs, CompatArg, KernelArg, ParallelArgs};
+use crate::output::{Interrupted, say};
+use crate::{interrupt, job, progress};
+
+pub(crate) fn run(args: &AnalyzeArgs) -> anyhow::Result<()> {
+    let started = Instant::now();
+    let (job, launched) = job::job(&args.job)?;
+    let (manager, threads_per_integration) = manager(&args.parallel, launched)?;
+    let mut analysis = analysis(args)?;
+    analysis.kernel = Some(kernel(args, &analysis)?.threads(threads_per_integration));
+    let plan = analysis.plan()?;
+    tracing::info!(
+        "{} coherent integrations of {} samples in {} files, {} range gates, {} accelerations",
+        plan.n_integrations(),
+        plan.derived().integration_samples(),
+        plan.n_files(),
+        plan.derived().n_ranges(),
+        plan.derived().acceleration_window().len(),
+    );
+
+    let cancel = interrupt::token()?;
+    let mut sink = FolderSink::new(&args.output, args.clobber);
+    let report = run_with_bar(&plan, &*manager, &mut sink, job, &cancel, args.progress)?;
+    report_to_user(args, &plan, &report, started);
+    Ok(())
+}
+
+/// Runs a job with a progress bar over its integrations.
+pub(crate) fn run_with_bar(
+    plan: &AnalysisPlan,
+    manager: &dyn ParallelManager,
+    sink: &mut dyn polychron::gmf_pipeline::Sink,
+    job: Job,
+    cancel: &CancelToken,
+    wanted: bool,
+) -> anyhow::Result<RunReport> {
+    let bar = progress::bar(wanted, 0, "Coherent integrations");
+    let mut observe = |event: Event<'_>| match event {
+        Event::Started { n_integrations, .. } => bar.set_length(n_integrations as u64),
+        Event::Computed { n_done } => bar.set_position(n_done as u64),
+        _ => (),
+    };
+    let control = RunControl::default().job(job).cancel(cancel).observer(&mut observe);
+    let result = plan.run::<Kernels>(manager, sink, control);
+    bar.finish();
+    result.map_err(|error| match error {
+        AnalysisError::Cancelled { .. } => Interrupted(error.to_string()).into(),
+        error => error.into(),
+    })
+}
+
+/// The manager, and the threads that share one integration.
+pub(crate) fn manager(
+    args: &ParallelArgs,
+    launched: bool,
+) -> anyhow::Result<(Box<dyn ParallelManager>, usize)> {
+    // A launcher starts as many processes as it has cores for.
+    let workers = args.workers.or(launched.then_some(1));
+    let manager = polychron::create_parallel_manager(&args.backend, workers)
+        .with_context(|| format!("--backend {}", args.backend))?;
+    let threads = if manager.name() == "serial" { workers.unwrap_or(1) } else { 1 };
+    Ok((manager, threads))
+}
+
+fn analysis(args: &AnalyzeArgs) -> anyhow::Result<Analysis> {
+    let mut analysis = Analysis::of_product(&args.rx, &args.rxchnl, args.config.as_deref())?;
+    if args.tx.is_some() || args.txchnl.is_some() {
+        analysis.tx = Some(Source::DigitalRf {
+            dir: args.tx.clone().unwrap_or_else(|| args.rx.clone()),
+            channel: args.txchnl.clone().unwrap_or_else(|| args.rxchnl.clone()),
+        });
+    }
+    let time = |text: &Option<String>, which| {
+        text.as_deref().map(|text| TimePoint::parse(text, args.relative_time, which)).transpose()
+    };
+    analysis.span =
+        TimeSpan { start: time(&args.start_time, "start")?, end: time(&args.end_time, "end")? };
+    let method = args.method.map_or(analysis.options.method, |method| method.0);
+    analysis.options = KernelOptions::new(method).zero_frequency(args.zero_frequency.0);
+    analysis.compat = args.compat.map(|CompatArg::Hardtarget| Compat::Hardtarget);
+    Ok(analysis)
+}
+
+fn kernel(args: &AnalyzeArgs, analysis: &Analysis) -> anyhow::Result<KernelChoice> {
+    if let Some(kernel) = args.implementation {
+        return Ok(KernelChoice::new(kernel.name()));
+    }
+    match &analysis.processing.gmf_implementation {
+        None => Ok(KernelChoice::new(Kernels::names()[0])),
+        Some(name) => match KernelArg::from_config(name) {
+            Some(kernel) => Ok(KernelChoice::new(kernel.name())),
+            None => bail!(
+                "gmf_implementation = {name} in the config file is no kernel of this program, \
+                 which has {}; choose one with -i",
+                Kernels::names().join(", ")
+            ),
+        },
+    }
+}
+
+fn report_to_user(args: &AnalyzeArgs, plan: &AnalysisPlan, report: &RunReport, started: Instant) {
+    let data_s = report.n_integrations as f64 * plan.derived().integration_samples() as f64
+        / plan.sample_rate().as_f64();
+    let took_s = started.elapsed().as_secs_f64();
+    if report.n_skipped > 0 {
+        say(format_args!(
+            "{} files were there already (--clobber computes them anew)",
+            report.n_skipped
+        ));
+    }
+    if report.n_silent > 0 {
+        tracing::warn!(
+            "the transmitter was silent in {} of {} integrations: they are without peak",
+            report.n_silent,
+            report.n_integrations
+        );
+    }
+    say(format_args!(
+        "{} integrations in {} files written to {} in {took_s:.2} s ({:.1} x real time)",
+        report.n_integrations,
+        report.files.len(),
+        args.output.display(),
+        data_s / took_s
+    ));
+}

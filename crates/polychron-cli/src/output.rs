@@ -1,0 +1,39 @@
+//! What the command prints.
+
+use std::fmt;
+use std::io::{self, Write as _};
+
+/// Prints a line to stdout; a reader that went away (`| head`) ends the program quietly.
+pub(crate) fn say(line: impl fmt::Display) {
+    if let Err(error) = writeln!(io::stdout(), "{line}")
+        && error.kind() == io::ErrorKind::BrokenPipe
+    {
+        std::process::exit(0);
+    }
+}
+
+/// Prints an error and its causes to stderr, in one line.
+pub(crate) fn complain(error: &anyhow::Error) {
+    let mut line = format!("polychron: {error}");
+    for cause in error.chain().skip(1) {
+        let cause = cause.to_string();
+        // Transparent errors repeat what was said.
+        if !line.ends_with(&cause) {
+            line.push_str(": ");
+            line.push_str(&cause);
+        }
+    }
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// The user asked to stop; what was written is whole.
+#[derive(Debug)]
+pub(crate) struct Interrupted(pub(crate) String);
+
+impl fmt::Display for Interrupted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Interrupted {}
