@@ -3,6 +3,8 @@
 //! One Python program makes the channels, another says what digital_rf and h5py find in a folder:
 //! in the channels made by digital_rf, and in the same samples written again by us.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic anywhere, in its helpers too")]
+
 use std::{
     collections::BTreeMap,
     fs,
@@ -13,7 +15,7 @@ use std::{
 use digital_rf::{
     Channel, ChannelConfig, ChannelWriter, MetadataReader, MetadataWriter, Reader, Record, Sample,
     SampleRate, Value,
-    hdf5::{AttrValue, ByteOrder},
+    hdf5::{AttrValue, ByteOrder, DatasetOptions, FileWriter, Publish},
 };
 use num_complex::{Complex, Complex32, Complex64};
 use polychron_tests::{require_python, run_python, temp_dir};
@@ -384,7 +386,7 @@ fn attributes_are_to_h5py_what_they_are_to_us() {
         ("f64s", AttrValue::F64s(vec![0.5, 2.0]), "ndarray float64 [0.5, 2.0]"),
         ("strs", AttrValue::Strs(vec!["a".into(), "bé".into()]), "ndarray object ['a', 'bé']"),
     ];
-    let mut file = digital_rf::hdf5::FileWriter::create(&path).unwrap();
+    let mut file = FileWriter::create(&path).unwrap();
     file.write_scalar("data", 1_i32).unwrap();
     file.group("outer/inner").unwrap();
     for object in ["/", "outer/inner", "data"] {
@@ -392,7 +394,7 @@ fn attributes_are_to_h5py_what_they_are_to_us() {
             file.set_attr(object, name, value).unwrap();
         }
     }
-    file.publish(digital_rf::hdf5::Publish::New).unwrap();
+    file.publish(Publish::New).unwrap();
     let printed = run_python(&python, "hdf5_attrs.py", [&path]);
     let seen: Vec<&str> = printed.lines().collect();
     for object in ["/", "/outer/inner", "/data"] {
@@ -405,5 +407,56 @@ fn attributes_are_to_h5py_what_they_are_to_us() {
     for (name, value, _) in attrs {
         assert_eq!(file.attr("outer/inner", name).unwrap(), Some(value.clone()), "{name}");
         assert_eq!(file.dataset("data").unwrap().attr(name).unwrap(), Some(value), "{name}");
+    }
+}
+
+/// Scales and labels made by us, in a file of ours and added to one that h5py wrote.
+#[test]
+fn dimension_scales_are_to_h5py_as_if_it_had_made_them() {
+    let python = require_python!();
+    let dir = temp_dir();
+    let ours = dir.path().join("ours.h5");
+    let mut file = FileWriter::create(&ours).unwrap();
+    let plain = DatasetOptions::default();
+    file.write("ranges", &[3], &[1.0, 2.0, 3.0], &plain).unwrap();
+    file.write("integration_index", &[2], &[0_i64, 1], &plain).unwrap();
+    file.write("unused", &[4], &[0.0_f64; 4], &plain).unwrap();
+    for scale in ["ranges", "integration_index", "unused"] {
+        file.make_scale(scale, scale).unwrap();
+    }
+    file.write("gmf", &[2, 3], &[0.5_f32; 6], &DatasetOptions::compressed(4)).unwrap();
+    file.attach_scale("gmf", 0, "integration_index").unwrap();
+    file.attach_scale("gmf", 1, "ranges").unwrap();
+    file.label_dims("gmf", &["t", "r"]).unwrap();
+    file.write("pointing", &[2, 2], &[90.0_f64, 45.0, 91.0, 46.0], &plain).unwrap();
+    file.attach_scale("pointing", 0, "integration_index").unwrap();
+    file.label_dims("pointing", &["t", ""]).unwrap();
+    file.publish(Publish::New).unwrap();
+
+    let folder = polychron_tests::data_dir()
+        .join("gmf/dev1-c64-dec10-nipp10/expected-c-fgmf/2021-04-12T12-00-00");
+    let theirs = dir.path().join("theirs.h5");
+    // Not `fs::copy`: what was recorded may be read-only.
+    fs::write(&theirs, fs::read(folder.join("gmf-1618229740000000.h5")).unwrap()).unwrap();
+
+    for path in [&ours, &theirs] {
+        let mut file = FileWriter::amend(path).unwrap();
+        file.write("best", &[2], &[1.5_f32, 2.5], &plain).unwrap();
+        file.attach_scale("best", 0, "integration_index").unwrap();
+        file.label_dims("best", &["t"]).unwrap();
+        file.set_attr("best", "long_name", &AttrValue::from("best of all")).unwrap();
+        file.publish(Publish::Replace).unwrap();
+        let dims = |name: &str| {
+            let printed = run_python(&python, "hdf5_dims.py", [path.as_os_str(), name.as_ref()]);
+            serde_json::from_str::<Json>(&printed).unwrap()
+        };
+        let index = serde_json::json!(["t", ["integration_index"], [0.0, 1.0]]);
+        let none = serde_json::json!(["", [], []]);
+        let label = |axis: usize, name: &str| dims(name)[axis].clone();
+        assert_eq!(dims("best"), serde_json::json!([index]));
+        assert_eq!(label(0, "gmf"), index);
+        assert_eq!(label(1, "gmf")[0], "r");
+        assert_eq!(label(1, "gmf")[1], serde_json::json!(["ranges"]));
+        assert_eq!(dims("pointing"), serde_json::json!([index, none]));
     }
 }
