@@ -178,7 +178,7 @@ pub trait GmfKernel: fmt::Debug + Send + Sync {
 pub trait GmfPlan: Send {
     /// Searches the grid for one integration; every element of `row` is overwritten.
     ///
-    /// Does not allocate. Where the echo is zero throughout a gate, its value is 0 and its indices
+    /// Does not allocate (the reference does; it is not made for speed). Where the echo is zero throughout a gate, its value is 0 and its indices
     /// are -1.
     ///
     /// # Errors

@@ -208,10 +208,11 @@ impl ReferencePlan {
             row.zero_frequency[range_idx] = self.zero_frequency();
             let accelerations = match self.options.method {
                 Method::Fgmf => self.derived.acceleration_window(),
-                Method::Fdpt => match greatest(self.dpt_spectrum()) {
-                    Some((_, idx)) => idx..idx + 1,
-                    None => 0..0,
-                },
+                Method::Fdpt => {
+                    // Where the transform is zero throughout, all tie, and the lowest is taken.
+                    let idx = greatest(self.dpt_spectrum()).map_or(0, |(_, idx)| idx);
+                    idx..idx + 1
+                }
             };
             for acceleration_idx in accelerations {
                 if let Some((value, frequency_idx)) = greatest(self.spectrum(acceleration_idx))

@@ -59,7 +59,8 @@ pub fn random_case(seed: u64, method: Method, zero_frequency: ZeroFrequency) -> 
         max_range_gate: max_gate as i64,
         range_gate_step: rng.random_range(1..=3),
         frequency_decimation: dec,
-        dpt_ipp_delay_parameter: rng.random_range(1..n_ipp),
+        // With an offset the delay may be longer than all pulses together, and nothing is left.
+        dpt_ipp_delay_parameter: rng.random_range(1..n_ipp + ipp_offset),
         min_acceleration_m_s2: f64::NEG_INFINITY,
         max_acceleration_m_s2: f64::INFINITY,
         ..Processing::default()

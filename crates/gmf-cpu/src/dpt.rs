@@ -43,14 +43,15 @@ impl Dpt {
     }
 
     /// Finds the acceleration, as an index on the axis, under which the echo times its own
-    /// conjugate `delay` earlier adds up to most; `None` where that is zero throughout.
+    /// conjugate `delay` earlier adds up to most; the lowest of those that tie, which are all if
+    /// no two pulses are `delay` apart.
     ///
     /// Source: `fast_dpt_np` in hardtarget 0.5.1, `gmf/gmf_numpy.py`.
     pub(crate) fn acceleration(
         &self,
         echo: &[Complex32],
         scratch: &mut DptScratch,
-    ) -> Option<usize> {
+    ) -> usize {
         let DptScratch { signal, product, fft } = scratch;
         for (echo, &position) in echo.chunks_exact(self.pulse).zip(&self.positions) {
             signal[position..position + self.pulse].copy_from_slice(echo);
@@ -63,13 +64,13 @@ impl Dpt {
         // The axis is ascending, so negative frequencies come first, and of equal powers the
         // lowest acceleration is taken.
         let (positive, negative) = product.split_at(self.n.div_ceil(2));
-        let mut best = None;
+        let mut best = 0;
         let mut most = 0.0;
         for (idx, z) in negative.iter().chain(positive).enumerate() {
             let power = z.norm_sqr();
             if power > most {
                 most = power;
-                best = Some(idx);
+                best = idx;
             }
         }
         best

@@ -178,7 +178,7 @@ impl Tables {
             };
             let Scratch { echo, phasors, dpt, transform } = &mut *scratch;
             if let (Some(dpt), Some(dpt_scratch)) = (&self.dpt, dpt) {
-                let Some(acceleration_idx) = dpt.acceleration(echo, dpt_scratch) else { continue };
+                let acceleration_idx = dpt.acceleration(echo, dpt_scratch);
                 self.derived.write_acceleration_phasors(acceleration_idx, &self.times_s, phasors);
                 if let Some(best) = self.transform.greatest(echo, phasors, 0.0, transform) {
                     keep(best, acceleration_idx);

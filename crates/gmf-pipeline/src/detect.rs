@@ -6,7 +6,8 @@ use gmf_api::{Derived, GridRow, Peak};
 /// of the filter's values; `None` if there is no row with noise.
 ///
 /// The term sums an echo without matching it, so noise shows in it as it is, and targets hardly.
-/// Source: `estimate_noise_from_dc` in hardtarget 0.5.1, `noise.py`, which keeps the ranges apart.
+/// Source: `estimate_noise_from_dc` in hardtarget 0.5.1, `noise.py`, which takes the median of the
+/// medians of its files.
 #[must_use]
 pub fn noise_floor<'a>(rows: impl IntoIterator<Item = &'a GridRow>) -> Option<f32> {
     let mut terms: Vec<f32> = rows

@@ -9,6 +9,8 @@ use gmf_api::Complex32;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::task::chain;
+
 /// Samples of one channel; what a worker opens and reads for itself.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -168,7 +170,7 @@ impl SampleReader for RfSamples {
     fn bounds(&mut self) -> Result<Range<u64>, SourceError> {
         let bounds = self.channel.bounds()?;
         for skipped in &bounds.skipped {
-            tracing::warn!("passed over {}: {}", skipped.path.display(), skipped.reason);
+            tracing::warn!("passed over {}: {}", skipped.path.display(), chain(&skipped.reason));
         }
         bounds.samples.ok_or_else(|| SourceError::Empty {
             dir: self.channel.dirs()[0].clone(),

@@ -129,6 +129,10 @@ fn report_to_user(args: &AnalyzeArgs, plan: &AnalysisPlan, report: &RunReport, s
             report.n_integrations
         );
     }
+    if report.n_integrations == 0 {
+        say("nothing to do");
+        return;
+    }
     say(format_args!(
         "{} integrations in {} files written to {} in {took_s:.2} s ({:.1} x real time)",
         report.n_integrations,

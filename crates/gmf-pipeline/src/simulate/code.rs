@@ -121,8 +121,9 @@ impl Code {
     pub fn leo_bpark() -> Self {
         let mut bauds = Vec::with_capacity(128 * LEO_BPARK_BAUDS);
         for word in LEO_BPARK.split_ascii_whitespace() {
-            let word = u64::from_str_radix(word, 16).expect("the table is hexadecimal");
-            bauds.extend((0..LEO_BPARK_BAUDS).rev().map(|bit| sign(word >> bit)));
+            for digit in word.chars().filter_map(|digit| digit.to_digit(16)) {
+                bauds.extend((0..4).rev().map(|bit| sign(u64::from(digit >> bit))));
+            }
         }
         Self { name: "leo_bpark".to_owned(), n_bauds: LEO_BPARK_BAUDS, bauds, baud_us: BAUD_US }
     }

@@ -147,7 +147,7 @@ impl Default for Simulation {
     }
 }
 
-fn field(field: &'static str, value: impl ToString, allowed: impl Into<String>) -> SimulationError {
+fn field(field: &'static str, value: &dyn ToString, allowed: impl Into<String>) -> SimulationError {
     SimulationError::Field { field, value: value.to_string(), allowed: allowed.into() }
 }
 
@@ -178,11 +178,11 @@ impl Simulation {
         let n_periods = self.n_periods(timing.ipp)?;
         let rate = SampleRate::from_hz(self.radar.sample_rate_hz)?;
         let start_ns = u128::try_from(self.start.as_nanosecond())
-            .map_err(|_| field("start", self.start, "1970-01-01T00:00:00Z or later"))?;
+            .map_err(|_| field("start", &self.start, "1970-01-01T00:00:00Z or later"))?;
         let first_sample = rate.sample_at_ns(start_ns);
         FileLayout::new(rate, self.subdir_cadence_secs, self.file_cadence_ms)?;
         if self.compression > 9 {
-            return Err(field("compression", self.compression, "from 0 to 9"));
+            return Err(field("compression", &self.compression, "from 0 to 9"));
         }
         // Exact to a sample or so, and only used to know how long things move.
         let end_s = n_periods as f64 * timing.ipp as f64 / rate.as_f64();
@@ -225,7 +225,7 @@ impl Simulation {
         for (key, name) in [("name", self.name.as_str()), ("the code's name", self.code.name())] {
             if name.is_empty() || !in_ini(name) {
                 let allowed = "letters, digits, spaces and _-.:+()";
-                return Err(field(key, quoted(name), allowed));
+                return Err(field(key, &quoted(name), allowed));
             }
         }
         let tx_channel = self.tx_channel.as_deref();
@@ -234,19 +234,16 @@ impl Simulation {
             let Some(name) = name else { continue };
             if name.is_empty() || name.starts_with('.') || !name.chars().all(plain) {
                 let allowed = "letters, digits and _-., the first not a dot";
-                return Err(field(key, quoted(name), allowed));
+                return Err(field(key, &quoted(name), allowed));
             }
             if [POINTING_CHANNEL, "metadata.ini"].contains(&name) {
-                return Err(field(
-                    key,
-                    quoted(name),
-                    "another name: that one has a use of its own",
-                ));
+                let allowed = "another name: that one has a use of its own";
+                return Err(field(key, &quoted(name), allowed));
             }
         }
         if tx_channel == Some(&self.rx_channel) {
             let allowed = "different from rx_channel (or none, to share that channel)";
-            return Err(field("tx_channel", quoted(&self.rx_channel), allowed));
+            return Err(field("tx_channel", &quoted(&self.rx_channel), allowed));
         }
         Ok(())
     }
@@ -256,15 +253,15 @@ impl Simulation {
         let hz = radar.sample_rate_hz;
         if !(radar.frequency_mhz.is_finite() && radar.frequency_mhz > 0.0) {
             let allowed = "a positive number of MHz";
-            return Err(field("frequency_mhz", radar.frequency_mhz, allowed));
+            return Err(field("frequency_mhz", &radar.frequency_mhz, allowed));
         }
         if hz == 0 {
-            return Err(field("sample_rate_hz", hz, "at least 1"));
+            return Err(field("sample_rate_hz", &hz, "at least 1"));
         }
         let ipp = u128::from(radar.ipp_us) * u128::from(hz);
         if ipp % 1_000_000 != 0 || !(1..=MAX_IPP_SAMPLES).contains(&(ipp / 1_000_000)) {
             let allowed = format!("a whole number of samples at {hz} Hz, 1 to {MAX_IPP_SAMPLES}");
-            return Err(field("ipp_us", radar.ipp_us, allowed));
+            return Err(field("ipp_us", &radar.ipp_us, allowed));
         }
         let ipp = (ipp / 1_000_000) as usize;
 
@@ -274,7 +271,7 @@ impl Simulation {
         let whole = (baud_us * 1e-6 * hz as f64 - baud).abs() < 1e-6;
         if !(whole && baud >= 1.0 && baud <= ipp as f64) {
             let allowed = format!("a whole number of samples at {hz} Hz, from 1 to the period");
-            return Err(field("the code's baud_us", baud_us, allowed));
+            return Err(field("the code's baud_us", &baud_us, allowed));
         }
         let pulse = baud * self.code.n_bauds() as f64;
         let tx_start = samples(radar.tx_start_us, hz);
@@ -284,12 +281,12 @@ impl Simulation {
                 self.code.pulse_us(),
                 radar.ipp_us,
             );
-            return Err(field("tx_start_us", radar.tx_start_us, allowed));
+            return Err(field("tx_start_us", &radar.tx_start_us, allowed));
         }
         let (rx_start, rx_end) = (samples(radar.rx_start_us, hz), samples(radar.rx_end_us, hz));
         if !(0.0..ipp as f64).contains(&rx_start) {
             let allowed = format!("from 0 to {}", radar.ipp_us);
-            return Err(field("rx_start_us", radar.rx_start_us, allowed));
+            return Err(field("rx_start_us", &radar.rx_start_us, allowed));
         }
         let open = rx_start.max(tx_start + pulse);
         if !(rx_end > open && rx_end <= ipp as f64) {
@@ -299,7 +296,7 @@ impl Simulation {
                 radar.tx_start_us + self.code.pulse_us(),
                 radar.ipp_us,
             );
-            return Err(field("rx_end_us", radar.rx_end_us, allowed));
+            return Err(field("rx_end_us", &radar.rx_end_us, allowed));
         }
         Ok(Timing {
             ipp,
@@ -311,7 +308,7 @@ impl Simulation {
 
     fn check_levels(&self) -> Result<(), SimulationError> {
         if !(self.noise_std.is_finite() && self.noise_std >= 0.0) {
-            return Err(field("noise_std", self.noise_std, "a finite number, not negative"));
+            return Err(field("noise_std", &self.noise_std, "a finite number, not negative"));
         }
         let integers = matches!(self.dtype, Dtype::ComplexI8 | Dtype::ComplexI16);
         // An integer below one half would be stored as silence.
@@ -320,7 +317,7 @@ impl Simulation {
         if !(self.tx_amplitude > least && self.tx_amplitude <= greatest) {
             let allowed =
                 format!("above {least} and up to {greatest}, as {} stores it", self.dtype);
-            return Err(field("tx_amplitude", self.tx_amplitude, allowed));
+            return Err(field("tx_amplitude", &self.tx_amplitude, allowed));
         }
         Ok(())
     }
@@ -333,7 +330,7 @@ impl Simulation {
         if !(in_range && n_periods >= 1.0) {
             let allowed =
                 format!("from one period of {} us to {MAX_DURATION_S} s", self.radar.ipp_us);
-            return Err(field("duration_s", self.duration_s, allowed));
+            return Err(field("duration_s", &self.duration_s, allowed));
         }
         Ok(n_periods as u64)
     }
@@ -379,7 +376,7 @@ impl Simulation {
         let amplitude = target.strength.amplitude(self.noise_std);
         if matches!(target.strength, Strength::SnrDb(_)) && self.noise_std == 0.0 {
             let allowed = "above 0, for a target's strength to be relative to it";
-            return Err(field("noise_std", self.noise_std, allowed));
+            return Err(field("noise_std", &self.noise_std, allowed));
         }
         if !(amplitude.is_finite() && amplitude > 0.0) {
             let allowed = "such that the amplitude is a positive number".to_owned();
@@ -412,7 +409,7 @@ impl Pointing {
 
     fn check(&self, end_s: f64) -> Result<(), SimulationError> {
         if !(1..=1_000_000).contains(&self.rate_hz) {
-            return Err(field("the pointing's rate_hz", self.rate_hz, "from 1 to 1000000"));
+            return Err(field("the pointing's rate_hz", &self.rate_hz, "from 1 to 1000000"));
         }
         for (key, value) in [
             ("azimuth_deg", self.azimuth_deg),
@@ -420,7 +417,7 @@ impl Pointing {
             ("elevation_rate_deg_s", self.elevation_rate_deg_s),
         ] {
             if !value.is_finite() {
-                return Err(field(key, value, "a finite number"));
+                return Err(field(key, &value, "a finite number"));
             }
         }
         for time_s in [0.0, end_s] {
@@ -429,7 +426,7 @@ impl Pointing {
                 let allowed = format!(
                     "such that the elevation stays between -90 and 90 degrees for all of {end_s} s"
                 );
-                return Err(field("elevation_deg", self.elevation_deg, allowed));
+                return Err(field("elevation_deg", &self.elevation_deg, allowed));
             }
         }
         Ok(())

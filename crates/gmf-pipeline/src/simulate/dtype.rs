@@ -97,7 +97,7 @@ pub(super) trait Stored: digital_rf::Sample {
 }
 
 macro_rules! stored {
-    ($part:ty, $greatest:expr, $round:expr) => {
+    ($part:ty, $greatest:expr, $round:expr, $single:expr) => {
         impl Stored for Complex<$part> {
             fn store(z: Complex64) -> (Self, bool) {
                 let greatest = $greatest;
@@ -109,16 +109,17 @@ macro_rules! stored {
             }
 
             fn read(self) -> Complex32 {
-                Complex32::new(self.re as f32, self.im as f32)
+                let single: fn($part) -> f32 = $single;
+                Complex32::new(single(self.re), single(self.im))
             }
         }
     };
 }
 
-stored!(i8, f64::from(i8::MAX), f64::round_ties_even);
-stored!(i16, f64::from(i16::MAX), f64::round_ties_even);
-stored!(f32, f64::from(f32::MAX), |x| x);
-stored!(f64, f64::MAX, |x| x);
+stored!(i8, f64::from(i8::MAX), f64::round_ties_even, f32::from);
+stored!(i16, f64::from(i16::MAX), f64::round_ties_even, f32::from);
+stored!(f32, f64::from(f32::MAX), |x| x, |x| x);
+stored!(f64, f64::MAX, |x| x, |x| x as f32);
 
 #[cfg(test)]
 mod tests {

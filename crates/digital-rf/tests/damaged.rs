@@ -1,0 +1,363 @@
+//! Damaged files: an error that names the file, or what can still be read; never a panic, never
+//! more memory than the file can be the cause of, and never without end.
+#![expect(clippy::unwrap_used, reason = "a test may panic anywhere, in its helpers too")]
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::mpsc,
+    time::Duration,
+};
+
+use digital_rf::{
+    ChannelConfig, ChannelWriter, MetadataLayout, MetadataReader, MetadataWriter, ReadError,
+    Reader, Record, SampleRate, Value,
+    hdf5::{AttrValue, DatasetOptions, File, FileWriter, Hdf5Error, Publish},
+};
+use num_complex::{Complex, Complex32};
+
+mod counting;
+use counting::peak;
+
+/// What reading may take whatever the size of the file: hdf5-pure sets aside room for all members
+/// of a compound type by their number, of 16 bits, before it reads the first.
+const DECODER_BYTES: usize = 6 << 20;
+
+/// Bits that are turned in each file, one at a time.
+const FLIPS: usize = 2000;
+
+/// A generator of numbers that are the same each time (SplitMix64).
+struct Numbers(u64);
+
+impl Numbers {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, n: usize) -> usize {
+        (self.next() % n as u64) as usize
+    }
+}
+
+const START: u64 = 1_618_229_740_000_250;
+
+/// Three files of 1000 samples, the first and the last not full.
+fn write_channel(dir: &Path, change: fn(&mut ChannelConfig)) {
+    let mut config = ChannelConfig {
+        file_cadence_ms: 1,
+        subdir_cadence_secs: 1,
+        ..ChannelConfig::new(SampleRate::from_hz(1_000_000).unwrap(), START)
+    };
+    change(&mut config);
+    let mut numbers = Numbers(1);
+    let mut samples = || {
+        let part = numbers.next();
+        Complex::new(part as i16, (part >> 16) as i16)
+    };
+    let mut writer = ChannelWriter::create(dir, config).unwrap();
+    writer.write(&(0..400).map(|_| samples()).collect::<Vec<_>>()).unwrap();
+    writer.write_at(START + 500, &(0..1500).map(|_| samples()).collect::<Vec<_>>()).unwrap();
+    writer.finish().unwrap();
+}
+
+fn write_metadata(dir: &Path) {
+    let layout = MetadataLayout::new(SampleRate::from_hz(10).unwrap());
+    let mut writer = MetadataWriter::create(dir, layout).unwrap();
+    for k in 0..20 {
+        let fields = [
+            ("azimuth", Value::Float(k as f64)),
+            ("name", Value::Text(format!("beam {k}"))),
+            ("inner", Value::Group(Record::from([("x".to_owned(), Value::Int(7))]))),
+        ];
+        writer.write(16_182_297_400 + k, fields.map(|(n, v)| (n.to_owned(), v)).into()).unwrap();
+    }
+    writer.finish().unwrap();
+}
+
+fn write_results(path: &Path) {
+    let mut file = FileWriter::create(path).unwrap();
+    let values: Vec<f32> = (0..6000).map(|k| (k as f32).sin()).collect();
+    let chunked = DatasetOptions { chunk: Some(vec![7, 40]), ..DatasetOptions::compressed(4) };
+    file.write("gmf", &[100, 60], &values, &chunked).unwrap();
+    file.write("ranges", &[60], &[1.5_f64; 60], &DatasetOptions::default()).unwrap();
+    file.make_scale("ranges", "ranges").unwrap();
+    file.attach_scale("gmf", 1, "ranges").unwrap();
+    file.label_dims("gmf", &["t", "r"]).unwrap();
+    file.write_scalar("epoch", 1.0_f64).unwrap();
+    file.write_str("note", "text").unwrap();
+    file.write_strs("notes", &["a", "b"]).unwrap();
+    file.group("processing").unwrap();
+    for (name, value) in [("n", AttrValue::I64(1)), ("s", AttrValue::from("x"))] {
+        file.set_attr("processing", name, &value).unwrap();
+    }
+    file.publish(Publish::New).unwrap();
+}
+
+/// Reads everything that there is in an HDF5 file, and gives the first error.
+fn walk(path: &Path) -> Result<(), Hdf5Error> {
+    fn group(file: &File, path: &str, depth: usize) -> Result<(), Hdf5Error> {
+        let mut result = file.attrs(path).map(drop);
+        for name in file.datasets(path)? {
+            let name = format!("{path}/{name}");
+            result = result.and(dataset(file, &name));
+        }
+        for name in file.groups(path)?.into_iter().take(if depth < 8 { 100 } else { 0 }) {
+            result = result.and(group(file, &format!("{path}/{name}"), depth + 1));
+        }
+        result
+    }
+    fn dataset(file: &File, name: &str) -> Result<(), Hdf5Error> {
+        let dataset = file.dataset(name)?;
+        dataset.attrs()?;
+        let _ = dataset.read_strings();
+        let _ = dataset.read_f64();
+        dataset.read_bytes().map(drop)
+    }
+    group(&File::open(path)?, "", 0)
+}
+
+/// Does with a folder what a user may do with one that holds channels or metadata.
+fn use_folder(top: &Path) {
+    if let Ok(reader) = Reader::open(top) {
+        let Ok(channel) = reader.channel("rx") else { return };
+        let _ = channel.bounds();
+        // A damaged rate can put these samples beyond all dates.
+        let coverage = channel.coverage(START..START + 3000).unwrap_or_default();
+        let mut out = vec![Complex32::default(); 100];
+        for block in coverage.blocks {
+            let _ = channel.read_complex32(block.start, 0, &mut out);
+        }
+        let _ = channel.read_complex32(START, 0, &mut out);
+        let _ = channel.read_complex32(START + 600, 0, &mut out);
+    }
+    if let Ok(reader) = MetadataReader::open(top) {
+        let _ = reader.bounds();
+        let _ = reader.read(16_182_297_400..16_182_297_410);
+        let _ = reader.at(16_182_297_450);
+    }
+}
+
+/// One kind of product, and the file of it that is damaged.
+struct Case {
+    top: PathBuf,
+    file: PathBuf,
+}
+
+fn cases(dir: &Path) -> Vec<Case> {
+    const FIRST: &str = "rx/2021-04-12T12-15-40/rf@1618229740.000.h5";
+    let mut cases = Vec::new();
+    let kinds = [
+        ("plain", (|_| {}) as fn(&mut ChannelConfig)),
+        ("gapped", |c| c.is_continuous = false),
+        ("deflated", |c| c.compression = 4),
+        ("summed", |c| (c.compression, c.checksum) = (1, true)),
+    ];
+    for (name, change) in kinds {
+        let top = dir.join(name);
+        write_channel(&top.join("rx"), change);
+        cases.push(Case { file: top.join(FIRST), top });
+    }
+    let plain = dir.join("plain");
+    cases.push(Case { file: plain.join("rx/drf_properties.h5"), top: plain });
+    let top = dir.join("metadata");
+    write_metadata(&top);
+    let file = top.join("2021-04-12T12-00-00/metadata@1618229740.h5");
+    let file =
+        if file.exists() { file } else { top.join("2021-04-12T12-00-00/metadata@1618229700.h5") };
+    cases.push(Case { file, top: top.clone() });
+    cases.push(Case { file: top.join("dmd_properties.h5"), top });
+    let top = dir.join("results");
+    fs::create_dir(&top).unwrap();
+    write_results(&top.join("gmf.h5"));
+    cases.push(Case { file: top.join("gmf.h5"), top });
+    // Made by the real packages.
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/gmf");
+    for (from, to) in [
+        ("dev2-i16-dec16-nipp5/drf/rx/drf_properties.h5", "properties.h5"),
+        (
+            "dev2-i16-dec16-nipp5/expected-c-fgmf/2021-04-12T12-00-00/gmf-1618229740000000.h5",
+            "gmf.h5",
+        ),
+    ] {
+        let top = dir.join(format!("golden-{to}"));
+        fs::create_dir(&top).unwrap();
+        fs::write(top.join(to), fs::read(golden.join(from)).unwrap()).unwrap();
+        cases.push(Case { file: top.join(to), top });
+    }
+    cases
+}
+
+#[test]
+fn a_damaged_file_neither_panics_nor_hangs_nor_takes_memory() {
+    let (sender, receiver) = mpsc::channel();
+    let worker = std::thread::spawn(move || {
+        let dir = tempfile::tempdir().unwrap();
+        let mut numbers = Numbers(79);
+        let mut tried = 0;
+        for case in cases(dir.path()) {
+            let whole = fs::read(&case.file).unwrap();
+            let name = case.file.strip_prefix(dir.path()).unwrap().display().to_string();
+            // What is compressed comes to more than the file, so the undamaged one is the measure.
+            let undamaged = peak(|| {
+                walk(&case.file).unwrap_or_else(|error| panic!("{name} undamaged: {error:?}"));
+                use_folder(&case.top);
+            });
+            let lengths: Vec<usize> = [0, 1, 7, 8, 96, whole.len() - 1]
+                .into_iter()
+                .chain((0..200).map(|_| numbers.below(whole.len())))
+                .collect();
+            let cut = lengths.into_iter().map(|n| (format!("cut to {n}"), whole[..n].to_vec()));
+            // Half of them in the first headers, where most of what steers a reader is.
+            let flips: Vec<(usize, u8)> = (0..FLIPS)
+                .map(|k| {
+                    let end = if k % 2 == 0 { whole.len().min(4096) } else { whole.len() };
+                    (numbers.below(end), 1 << numbers.below(8))
+                })
+                .collect();
+            let flipped = flips.into_iter().map(|(at, bit)| {
+                let mut bytes = whole.clone();
+                bytes[at] ^= bit;
+                (format!("byte {at} ^ {bit}"), bytes)
+            });
+            for (damage, bytes) in cut.chain(flipped) {
+                sender.send(format!("{name}: {damage}")).unwrap();
+                fs::write(&case.file, &bytes).unwrap();
+                let peak = peak(|| {
+                    if let Err(error) = walk(&case.file) {
+                        assert!(error.to_string().contains(&name), "{name}: {damage}: {error}");
+                    }
+                    use_folder(&case.top);
+                });
+                let limit = (4 * whole.len()).max(2 * undamaged) + DECODER_BYTES;
+                assert!(peak <= limit, "{name}: {damage}: {peak} bytes, more than {limit}");
+                tried += 1;
+            }
+            fs::write(&case.file, &whole).unwrap();
+        }
+        tried
+    });
+    let mut last = String::new();
+    // The channel closes when the worker ends, well or not.
+    loop {
+        match receiver.recv_timeout(Duration::from_secs(60)) {
+            Ok(now) => last = now,
+            Err(mpsc::RecvTimeoutError::Disconnected) => break,
+            Err(mpsc::RecvTimeoutError::Timeout) => panic!("no end after {last}"),
+        }
+    }
+    let tried = worker.join().unwrap_or_else(|_| panic!("panicked at {last}"));
+    assert!(tried > 4000, "{tried}");
+}
+
+#[test]
+fn a_dataset_that_claims_too_much_is_refused_before_memory_is_taken() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("claims.h5");
+    for options in [
+        DatasetOptions { chunk: Some(vec![100, 3]), ..DatasetOptions::default() },
+        DatasetOptions { chunk: Some(vec![100, 3]), ..DatasetOptions::compressed(6) },
+    ] {
+        // A size that is found nowhere else in the file, to be replaced by a larger one.
+        let (rows, huge) = (777_u64, 777_u64 << 40);
+        let mut file = FileWriter::create(&path).unwrap();
+        file.write("data", &[777, 3], &[1_u8; 777 * 3], &options).unwrap();
+        file.publish(Publish::Replace).unwrap();
+        let mut bytes = fs::read(&path).unwrap();
+        let at: Vec<usize> = bytes
+            .windows(16)
+            .enumerate()
+            .filter(|(_, w)| w[..8] == rows.to_le_bytes() && w[8..] == 3_u64.to_le_bytes())
+            .map(|(at, _)| at)
+            .collect();
+        assert!(!at.is_empty());
+        for at in at {
+            bytes[at..at + 8].copy_from_slice(&huge.to_le_bytes());
+        }
+        fs::write(&path, &bytes).unwrap();
+        let mut error = None;
+        let peak =
+            peak(|| error = File::open(&path).unwrap().dataset("data").unwrap().read::<u8>().err());
+        let error = error.unwrap();
+        assert!(
+            matches!(error, Hdf5Error::TooLarge { claimed, .. } if claimed == 3 * huge),
+            "{error:?}"
+        );
+        let message = error.to_string();
+        assert!(message.contains("claims.h5") && message.contains("data"), "{message}");
+        assert!(peak < 1 << 20, "{peak}");
+    }
+}
+
+/// What a damaged or missing file held is lost, and nothing else; both are named.
+#[test]
+fn a_damaged_or_missing_file_costs_only_its_own_samples() {
+    let dir = tempfile::tempdir().unwrap();
+    write_channel(&dir.path().join("rx"), |config| config.is_continuous = false);
+    let file = |k: u32| dir.path().join(format!("rx/2021-04-12T12-15-40/rf@1618229740.00{k}.h5"));
+    let open = || Reader::open(dir.path()).unwrap().channel("rx").unwrap();
+    let whole = fs::read(file(0)).unwrap();
+    let all = START..START + 2000;
+    let read =
+        |start: u64, n: usize| open().read_complex32(start, 0, &mut vec![Complex32::default(); n]);
+    assert_eq!(open().coverage(all.clone()).unwrap().blocks.len(), 2);
+
+    fs::write(file(0), &whole[..whole.len() / 3]).unwrap();
+    let bounds = open().bounds().unwrap();
+    assert_eq!(bounds.samples, Some(START + 750..START + 2000));
+    assert_eq!(bounds.skipped.len(), 1);
+    assert_eq!(bounds.skipped[0].path, file(0));
+    let coverage = open().coverage(all.clone()).unwrap();
+    assert_eq!(Some(coverage.blocks), bounds.samples.map(|samples| vec![samples]));
+    assert_eq!(coverage.skipped[0].path, file(0));
+    let error = read(START + 600, 1000).unwrap_err();
+    assert!(
+        matches!(&error, ReadError::File { samples, .. } if *samples == (START + 600..START + 750)),
+        "{error}"
+    );
+    let source = std::error::Error::source(&error).unwrap().to_string();
+    assert!(source.contains("rf@1618229740.000.h5"), "{source}");
+    assert!(matches!(open().read_blocks(all.clone()), Err(ReadError::File { .. })));
+    read(START + 750, 1250).unwrap();
+
+    fs::write(file(0), &whole).unwrap();
+    read(START, 400).unwrap();
+    let error = read(START + 350, 200).unwrap_err();
+    assert!(
+        matches!(&error, ReadError::Gap { sample, path, .. } if *sample == START + 400 && *path == file(0)),
+        "{error}"
+    );
+    fs::remove_file(file(1)).unwrap();
+    let error = read(START + 600, 1000).unwrap_err();
+    assert!(
+        matches!(&error, ReadError::Gap { sample, path, .. } if *sample == START + 750 && *path == file(1)),
+        "{error}"
+    );
+    assert_eq!(
+        open().coverage(all).unwrap().blocks,
+        [START..START + 400, START + 500..START + 750, START + 1750..START + 2000]
+    );
+    // A file under way does not count.
+    fs::rename(file(0), file(0).with_file_name("tmp.rf@1618229740.000.h5")).unwrap();
+    assert_eq!(open().bounds().unwrap().samples, Some(START + 1750..START + 2000));
+}
+
+/// A file of another channel, put in by mistake.
+#[test]
+fn a_file_that_does_not_fit_its_channel_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    write_channel(&dir.path().join("rx"), |_| {});
+    write_channel(&dir.path().join("two"), |config| {
+        (config.num_subchannels, config.is_continuous) = (2, false);
+    });
+    let name = "2021-04-12T12-15-40/rf@1618229740.001.h5";
+    fs::copy(dir.path().join("two").join(name), dir.path().join("rx").join(name)).unwrap();
+    let channel = Reader::open(dir.path()).unwrap().channel("rx").unwrap();
+    let mut out = vec![Complex32::default(); 1000];
+    let error = channel.read_complex32(START + 600, 0, &mut out).unwrap_err();
+    let source = std::error::Error::source(&error).unwrap().to_string();
+    assert!(source.contains("rf@1618229740.001.h5 has samples of shape"), "{source}");
+}
