@@ -24,6 +24,7 @@
 
 use std::path::{Path, PathBuf};
 
+pub mod compare;
 mod golden;
 mod python;
 mod skips;

@@ -70,8 +70,9 @@ fn any_split_and_any_workers_write_the_same_bytes() {
                     let mut sink = FolderSink::new(dir.path(), false);
                     let control = RunControl::default().job(job);
                     // More jobs than files: the idle ones succeed.
-                    let report =
-                        plan(method, threads).run::<Kernels>(&*manager, &mut sink, control).unwrap();
+                    let report = plan(method, threads)
+                        .run::<Kernels>(&*manager, &mut sink, control)
+                        .unwrap();
                     n_files += report.files.len();
                 }
                 assert_eq!(n_files, 3);

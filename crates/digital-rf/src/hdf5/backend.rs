@@ -53,8 +53,8 @@ pub(super) trait Read: Sized {
     fn dataset(&self, path: &str) -> Result<Option<Self::Dataset>, Cause>;
     fn describe(dataset: &Self::Dataset) -> Result<Description, Cause>;
     /// Fails when what is stored of a dataset claims more than the `file_len` bytes there are. To be
-    /// asked before anything is read.
-    fn check_stored(dataset: &Self::Dataset, file_len: u64) -> Result<(), Cause>;
+    /// asked before anything is read. Gives the number of chunks that are stored.
+    fn check_stored(dataset: &Self::Dataset, file_len: u64) -> Result<u64, Cause>;
     /// The stored bytes of rows `start..start + n` of the first dimension, filters undone.
     fn rows(dataset: &Self::Dataset, start: usize, n: usize) -> Result<Vec<u8>, Cause>;
     fn strings(dataset: &Self::Dataset, max_bytes: usize) -> Result<Vec<String>, Cause>;

@@ -12,6 +12,8 @@ use super::{
 
 /// The most that deflate can shrink: one byte for 1032.
 const DEFLATE_FACTOR: u64 = 1032;
+/// A chunked dataset may be so much larger than the chunks that were written of it.
+const SPARSE_FACTOR: u64 = 4;
 /// What a dataset may always have, written or not: small ones are often left to their fill value.
 const FREE_BYTES: u64 = 1 << 16;
 
@@ -217,12 +219,7 @@ impl Dataset {
             }
         }
         if claimed > limit {
-            return Err(Hdf5Error::TooLarge {
-                path: self.path.to_path_buf(),
-                object: self.name.clone(),
-                claimed,
-                limit,
-            });
+            return Err(self.too_large(claimed, limit));
         }
         Ok(())
     }
@@ -382,8 +379,24 @@ impl Dataset {
         Ok(self.attrs()?.remove(name))
     }
 
+    /// Holds what the dataset claims against the chunks that are stored of it.
     fn check_stored(&self) -> Result<(), Hdf5Error> {
-        Reader::check_stored(&self.handle, self.access.len()).map_err(|e| self.read_error(e))
+        let n_chunks = Reader::check_stored(&self.handle, self.access.len())
+            .map_err(|e| self.read_error(e))?;
+        if let Storage::Chunked { chunk, .. } = &self.description.storage {
+            let size = self.element().size();
+            let stored = claimed_bytes(chunk, size).saturating_mul(n_chunks);
+            let limit = stored.saturating_mul(SPARSE_FACTOR).max(FREE_BYTES);
+            let claimed = claimed_bytes(self.shape(), size);
+            if claimed > limit {
+                return Err(self.too_large(claimed, limit));
+            }
+        }
+        Ok(())
+    }
+
+    fn too_large(&self, claimed: u64, limit: u64) -> Hdf5Error {
+        Hdf5Error::TooLarge { path: self.owned_path(), object: self.name.clone(), claimed, limit }
     }
 
     fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<(), Hdf5Error> {
