@@ -56,7 +56,7 @@ fn sound_runs() -> Vec<(GoldenCase, String)> {
     let mut runs = Vec::new();
     for case in golden_cases() {
         for run in case.runs() {
-            let stepped = fs::read_to_string(case.config(&run)).unwrap().contains("_step=2");
+            let stepped = fs::read_to_string(case.config(&run)).expect("reads").contains("_step=2");
             if !stepped && !run.starts_with("optimize") {
                 runs.push((case.clone(), run));
             }
@@ -74,7 +74,7 @@ fn every_recorded_run_is_reproduced_by(kernel: &str) {
         let (plan, files) = analyse(analysis, dir.path());
         let expected = case.expected_files(&run);
         let names = |files: &[PathBuf], dir: &Path| -> Vec<PathBuf> {
-            files.iter().map(|file| file.strip_prefix(dir).unwrap().to_owned()).collect()
+            files.iter().map(|file| file.strip_prefix(dir).expect("is below").to_owned()).collect()
         };
         assert_eq!(
             names(&files, dir.path()),

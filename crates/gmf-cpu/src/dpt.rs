@@ -47,11 +47,7 @@ impl Dpt {
     /// no two pulses are `delay` apart.
     ///
     /// Source: `fast_dpt_np` in hardtarget 0.5.1, `gmf/gmf_numpy.py`.
-    pub(crate) fn acceleration(
-        &self,
-        echo: &[Complex32],
-        scratch: &mut DptScratch,
-    ) -> usize {
+    pub(crate) fn acceleration(&self, echo: &[Complex32], scratch: &mut DptScratch) -> usize {
         let DptScratch { signal, product, fft } = scratch;
         for (echo, &position) in echo.chunks_exact(self.pulse).zip(&self.positions) {
             signal[position..position + self.pulse].copy_from_slice(echo);

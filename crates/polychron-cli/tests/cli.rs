@@ -91,10 +91,14 @@ impl Run {
     }
 }
 
+/// An attribute of one of the files of a run.
 fn attr(run: &Run, group: &str, name: &str) -> Option<AttrValue> {
-    let folder = fs::read_dir(run.out.path()).unwrap().next().unwrap().unwrap().path();
-    let file = fs::read_dir(folder).unwrap().next().unwrap().unwrap().path();
-    File::open(file).unwrap().attr(group, name).unwrap()
+    let first_in = |dir: &Path| {
+        let mut entries = fs::read_dir(dir).expect("lists");
+        entries.next().expect("is not empty").expect("lists").path()
+    };
+    let file = first_in(&first_in(run.out.path()));
+    File::open(file).and_then(|file| file.attr(group, name)).expect("reads")
 }
 
 fn strings(value: &str) -> Option<AttrValue> {
@@ -147,7 +151,9 @@ fn the_demo_finds_what_it_simulated_and_names_what_it_wrote() {
     assert!(out.join("product/metadata.ini").is_file() && out.join("cfg.ini").is_file());
     // Again in the same place: the same table.
     let (second, _) = expect(0, &args);
-    let table = |text: &str| text.lines().filter(|l| l.starts_with("  ")).map(str::to_owned).collect::<Vec<_>>();
+    let table = |text: &str| {
+        text.lines().filter(|l| l.starts_with("  ")).map(str::to_owned).collect::<Vec<_>>()
+    };
     assert_eq!(table(&first), table(&second));
 }
 
@@ -183,11 +189,14 @@ fn the_same_run_divided_otherwise_writes_the_same_bytes() {
     ] {
         assert!(Run::files_of("dev2", more) == expected, "{more:?}");
     }
-    for jobs in [&[&["--job", "1/2"][..], &["--job", "2/2"]][..], &[
-        &["--idx", "2", "--jobs", "3"],
-        &["--idx", "0", "--jobs", "3"],
-        &["--idx", "1", "--jobs", "3"],
-    ]] {
+    for jobs in [
+        &[&["--job", "1/2"][..], &["--job", "2/2"]][..],
+        &[
+            &["--idx", "2", "--jobs", "3"],
+            &["--idx", "0", "--jobs", "3"],
+            &["--idx", "1", "--jobs", "3"],
+        ],
+    ] {
         let run = Run::new("dev2");
         for job in jobs {
             run.analyze(0, job);
@@ -214,7 +223,12 @@ fn a_launcher_divides_the_run_and_a_batch_array_only_if_asked() {
     start(&run, &second, &[]);
     assert!(run.files() == expected);
 
-    let array = [("SGE_TASK_ID", "2"), ("SGE_TASK_FIRST", "1"), ("SGE_TASK_LAST", "2"), ("SGE_TASK_STEPSIZE", "1")];
+    let array = [
+        ("SGE_TASK_ID", "2"),
+        ("SGE_TASK_FIRST", "1"),
+        ("SGE_TASK_LAST", "2"),
+        ("SGE_TASK_STEPSIZE", "1"),
+    ];
     let whole = Run::new("dev2");
     start(&whole, &array, &[]);
     assert!(whole.files() == expected, "an array job may have a product of its own");
@@ -229,10 +243,7 @@ fn methods_terms_and_kernels_are_what_was_asked_for() {
     run.analyze(0, &["-m", "fdpt", "-i", "reference", "--zero-frequency", "first-acceleration"]);
     assert_eq!(attr(&run, "processing", "gmf_method"), strings("fdpt"));
     assert_eq!(attr(&run, "processing", "gmf_implementation"), strings("reference"));
-    assert_eq!(
-        attr(&run, "processing", "gmf_zero_frequency_term"),
-        strings("first-acceleration")
-    );
+    assert_eq!(attr(&run, "processing", "gmf_zero_frequency_term"), strings("first-acceleration"));
     let run = Run::new("dev5");
     run.analyze(0, &[]);
     assert_eq!(attr(&run, "processing", "gmf_method"), strings("fgmf"));
@@ -300,7 +311,10 @@ fn bad_input_is_named_with_code_1_and_nothing_is_written() {
         ("[signal-processing]\nfrequency_decimation = 7\n", &["7", "8 would do"]),
         ("[signal-processing]\nmin_range_gate = 50\nmax_range_gate = 40\n", &["max_range_gate"]),
         ("[signal-processing]\nmax_range_gate = 99999\n", &["max_range_gate 99999", "9997"]),
-        ("[signal-processing]\nmin_acceleration = 9\nmax_acceleration = -9\n", &["min_acceleration 9"]),
+        (
+            "[signal-processing]\nmin_acceleration = 9\nmax_acceleration = -9\n",
+            &["min_acceleration 9"],
+        ),
         ("[signal-processing]\ngmf_implementation = cuda\n", &["cuda", "-i"]),
     ] {
         fs::write(&bad, text).unwrap();
@@ -373,13 +387,24 @@ fn an_interrupt_gives_130_and_leaves_whole_files() {
     .unwrap();
     let out = dir.path().join("gmf");
     let cfg = cfg.to_str().unwrap();
-    let args =
-        ["analyze", &product, "rx", "--config", cfg, "-o", out.to_str().unwrap(), "-i", "reference"];
-    let mut child =
-        polychron(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let args = [
+        "analyze",
+        &product,
+        "rx",
+        "--config",
+        cfg,
+        "-o",
+        out.to_str().unwrap(),
+        "-i",
+        "reference",
+    ];
+    let mut child = polychron(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let files = || -> Vec<PathBuf> {
         let folders = fs::read_dir(&out).into_iter().flatten().flatten();
-        folders.flat_map(|f| fs::read_dir(f.path()).into_iter().flatten().flatten()).map(|e| e.path()).collect()
+        folders
+            .flat_map(|f| fs::read_dir(f.path()).into_iter().flatten().flatten())
+            .map(|e| e.path())
+            .collect()
     };
     wait_until("the first file", || !files().is_empty());
     interrupt(&child);
