@@ -10,10 +10,10 @@ use polychron::gmf_pipeline::{
     RunControl, RunReport, Source, TimePoint, TimeSpan,
 };
 use polychron::jobdiv::Job;
-use polychron::pm::{CancelToken, ParallelManager};
+use polychron::pm::{CancelToken, ParallelManager, PmError};
 
 use crate::args::{AnalyzeArgs, CompatArg, KernelArg, ParallelArgs};
-use crate::output::{Interrupted, say};
+use crate::output::{Interrupted, Usage, say};
 use crate::{interrupt, job, progress};
 
 pub(crate) fn run(args: &AnalyzeArgs) -> anyhow::Result<()> {
@@ -71,7 +71,11 @@ pub(crate) fn manager(
     // A launcher starts as many processes as it has cores for.
     let workers = args.workers.or(launched.then_some(1));
     let manager = polychron::create_parallel_manager(&args.backend, workers)
-        .with_context(|| format!("--backend {}", args.backend))?;
+        .with_context(|| format!("--backend {}", args.backend))
+        .map_err(|error| match error.downcast_ref::<PmError>() {
+            Some(PmError::UnknownManager { .. }) => Usage::of(error),
+            _ => error,
+        })?;
     let threads = if manager.name() == "serial" { workers.unwrap_or(1) } else { 1 };
     Ok((manager, threads))
 }
@@ -85,7 +89,8 @@ fn analysis(args: &AnalyzeArgs) -> anyhow::Result<Analysis> {
         });
     }
     let time = |text: &Option<String>, which| {
-        text.as_deref().map(|text| TimePoint::parse(text, args.relative_time, which)).transpose()
+        let parse = |text| TimePoint::parse(text, args.relative_time, which).map_err(Usage::of);
+        text.as_deref().map(parse).transpose()
     };
     analysis.span =
         TimeSpan { start: time(&args.start_time, "start")?, end: time(&args.end_time, "end")? };

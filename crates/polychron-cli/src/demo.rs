@@ -91,8 +91,10 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<()> {
     for file in &report.files {
         say(format_args!("What was found:      {}", results.join(file).display()));
     }
+    // As it was called, which may be a path that cargo chose.
+    let program = std::env::args().next().unwrap_or_else(|| "polychron".to_owned());
     say(format_args!(
-        "\nThe analysis by hand:\n  polychron analyze {} rx --config {} -o {} -p --clobber",
+        "\nThe analysis by hand:\n  {program} analyze {} rx --config {} -o {} -p --clobber",
         product.display(),
         config.display(),
         results.display(),

@@ -4,6 +4,7 @@ use anyhow::Context as _;
 use polychron::jobdiv::{EnvJob, EnvOptions, Job, Source};
 
 use crate::args::JobArgs;
+use crate::output::Usage;
 
 /// The variables of launchers that start one program several times to do one thing together.
 ///
@@ -18,12 +19,14 @@ pub(crate) fn job(args: &JobArgs) -> anyhow::Result<(Job, bool)> {
     let env = match (text, args.idx, args.jobs) {
         (Some("env"), ..) => Job::from_env().context("--job env: no job in the environment")?,
         (Some(text), ..) => {
-            let job = text.parse().with_context(|| format!("--job {text}"))?;
+            let job = text.parse().with_context(|| format!("--job {text}")).map_err(Usage::of)?;
             tracing::info!("job {} from --job", Job::both_forms(job));
             return Ok((job, false));
         }
         (None, Some(idx), Some(jobs)) => {
-            let job = Job::new(idx, jobs).with_context(|| format!("--idx {idx} --jobs {jobs}"))?;
+            let job = Job::new(idx, jobs)
+                .with_context(|| format!("--idx {idx} --jobs {jobs}"))
+                .map_err(Usage::of)?;
             tracing::info!("job {} from --idx and --jobs", Job::both_forms(job));
             return Ok((job, false));
         }

@@ -19,7 +19,7 @@ use clap::Parser as _;
 use tracing::Level;
 
 use crate::args::{Cli, Command};
-use crate::output::Interrupted;
+use crate::output::{Interrupted, Usage};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -31,13 +31,15 @@ fn main() -> ExitCode {
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) if error.is::<Interrupted>() => {
-            output::complain(&error);
-            ExitCode::from(130)
-        }
         Err(error) => {
             output::complain(&error);
-            ExitCode::FAILURE
+            if error.is::<Interrupted>() {
+                ExitCode::from(130)
+            } else if error.is::<Usage>() {
+                ExitCode::from(2)
+            } else {
+                ExitCode::FAILURE
+            }
         }
     }
 }

@@ -26,6 +26,29 @@ pub(crate) fn complain(error: &anyhow::Error) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 
+/// The command line is wrong.
+#[derive(Debug)]
+pub(crate) struct Usage(anyhow::Error);
+
+impl Usage {
+    /// Makes any error one of the command line's.
+    pub(crate) fn of(error: impl Into<anyhow::Error>) -> anyhow::Error {
+        Self(error.into()).into()
+    }
+}
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+impl std::error::Error for Usage {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source()
+    }
+}
+
 /// The user asked to stop; what was written is whole.
 #[derive(Debug)]
 pub(crate) struct Interrupted(pub(crate) String);

@@ -7,11 +7,11 @@ use polychron::gmf_pipeline::simulate::{
 use polychron::pm::CancelToken;
 
 use crate::args::SimulateArgs;
-use crate::output::{Interrupted, say};
+use crate::output::{Interrupted, Usage, say};
 use crate::{interrupt, progress};
 
 pub(crate) fn run(args: &SimulateArgs) -> anyhow::Result<()> {
-    let mut code = Code::by_name(&args.code, args.seed).context("--code")?;
+    let mut code = Code::by_name(&args.code, args.seed).context("--code").map_err(Usage::of)?;
     if let Some(baud_us) = args.baud {
         code = code.with_baud_us(baud_us);
     }
@@ -47,7 +47,7 @@ pub(crate) fn run(args: &SimulateArgs) -> anyhow::Result<()> {
         }),
         ..Simulation::default()
     };
-    let synthesis = simulation.check()?;
+    let synthesis = simulation.check().map_err(Usage::of)?;
     let cancel = interrupt::token()?;
     let report = write(&synthesis, &args.output, args.clobber, &cancel, args.progress)?;
     say(format_args!(

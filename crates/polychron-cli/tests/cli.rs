@@ -275,25 +275,27 @@ fn the_transmitter_may_be_elsewhere_and_defaults_to_the_receiver() {
 }
 
 #[test]
-fn bad_input_is_named_with_code_1_and_nothing_is_written() {
+fn bad_input_is_named_and_nothing_is_written() {
     let dir = TempDir::new().unwrap();
     let bad = dir.path().join("bad.ini");
     let bad_path = bad.to_str().unwrap();
     let run = Run::new("dev1");
-    let fails = |args: &[&str], words: &[&str]| {
-        let (_, err) = expect(1, args);
+    let fails_with = |code, args: &[&str], words: &[&str]| {
+        let (_, err) = expect(code, args);
         assert_eq!(err.lines().count(), 1, "{err}");
         for word in words {
             assert!(err.contains(word), "{args:?}: no '{word}' in {err}");
         }
     };
+    let fails = |args: &[&str], words: &[&str]| fails_with(1, args, words);
+    let misused = |args: &[&str], words: &[&str]| fails_with(2, args, words);
     let (drf, cfg, out) = (run.drf.as_str(), run.cfg.as_str(), run.out());
     fails(&["analyze", "/nowhere", "rx"], &["/nowhere/metadata.ini", "No such file"]);
     fails(&["analyze", drf, "uhf", "--config", cfg], &["uhf", "rx"]);
     fails(&["analyze", drf, "rx", "--config", "no.ini"], &["no.ini", "[signal-processing]"]);
-    fails(&["analyze", drf, "rx", "--config", cfg, "--backend", "cloud"], &["cloud", "serial"]);
-    fails(&["analyze", drf, "rx", "--config", cfg, "--job", "5/4"], &["5/4"]);
-    fails(&["analyze", drf, "rx", "--config", cfg, "-s", "noon"], &["noon", "--relative_time"]);
+    misused(&["analyze", drf, "rx", "--config", cfg, "--backend", "cloud"], &["cloud", "serial"]);
+    misused(&["analyze", drf, "rx", "--config", cfg, "--job", "5/4"], &["5/4"]);
+    misused(&["analyze", drf, "rx", "--config", cfg, "-s", "noon"], &["noon", "--relative_time"]);
     fails(&["analyze", drf, "rx", "--config", cfg, "--relative_time", "-s", "2"], &["outside"]);
     fails(
         &["analyze", drf, "rx", "--config", cfg, "--relative_time", "-s", "0.5", "-e", "0.2"],
@@ -355,7 +357,7 @@ fn simulate_writes_the_same_product_for_the_same_seed_and_never_over_another() {
     fs::write(dir.path().join("mine/thesis.txt"), "years").unwrap();
     expect(1, &["simulate", &path("mine"), "-d", "0.4", "--clobber"]);
     assert!(dir.path().join("mine/thesis.txt").is_file());
-    let (_, err) = expect(1, &["simulate", &path("d"), "--code", "morse"]);
+    let (_, err) = expect(2, &["simulate", &path("d"), "--code", "morse"]);
     assert!(err.contains("morse") && err.contains("leo_bpark"), "{err}");
 }
 
