@@ -3,7 +3,7 @@
 //! The form is that of Python's `configparser`, which hardtarget reads: keys in any case, `=` or
 //! `:` between key and value, whole-line comments with `#` or `;`, values optionally in quotes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 
 use configparser::ini::{Ini, IniDefault};
@@ -40,15 +40,16 @@ impl Section {
                 found,
             });
         };
+        if let Some(key) = repeated_key(text, name) {
+            return Err(ConfigError::Syntax {
+                file: file.to_owned(),
+                message: format!("key '{key}' stands twice in section [{name}]"),
+            });
+        }
         let mut values = BTreeMap::new();
         for (key, value) in section {
             let value = value.as_deref().unwrap_or("").trim();
-            if values.insert(key.trim().to_lowercase(), unquoted(value).to_owned()).is_some() {
-                return Err(ConfigError::Syntax {
-                    file: file.to_owned(),
-                    message: format!("key '{}' stands twice in section [{name}]", key.trim()),
-                });
-            }
+            values.insert(key.trim().to_lowercase(), unquoted(value).to_owned());
         }
         Ok(Self { file: file.to_owned(), name, values })
     }
@@ -104,6 +105,23 @@ impl Section {
     }
 }
 
+/// A key that stands twice in a section, of which the parser would keep the last in silence.
+fn repeated_key(text: &str, section: &str) -> Option<String> {
+    let mut inside = false;
+    let mut seen = BTreeSet::new();
+    for line in text.lines().map(str::trim) {
+        if let Some(header) = line.strip_prefix('[') {
+            inside = header.strip_suffix(']').is_some_and(|header| header.trim() == section);
+        } else if inside && !line.starts_with(['#', ';']) {
+            let key = line.split(['=', ':']).next().unwrap_or("").trim().to_lowercase();
+            if !key.is_empty() && !seen.insert(key.clone()) {
+                return Some(key);
+            }
+        }
+    }
+    None
+}
+
 fn unquoted(value: &str) -> &str {
     for quote in ['"', '\''] {
         if value.len() >= 2 && value.starts_with(quote) && value.ends_with(quote) {
@@ -111,4 +129,21 @@ fn unquoted(value: &str) -> &str {
         }
     }
     value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_may_stand_once_in_a_section() {
+        let text = "[a]\nx = 1\n; x = 2\n[b]\nx = 3\ny: 4\n";
+        for section in ["a", "b"] {
+            assert!(Section::parse("f.ini", text, section).is_ok());
+        }
+        let twice = format!("{text}X=5\n");
+        assert!(Section::parse("f.ini", &twice, "a").is_ok());
+        let error = Section::parse("f.ini", &twice, "b").err().expect("is refused").to_string();
+        assert_eq!(error, "f.ini: not a valid INI file: key 'x' stands twice in section [b]");
+    }
 }
