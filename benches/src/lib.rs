@@ -6,6 +6,29 @@
 
 #![forbid(unsafe_code)]
 
+use gmf_api::{GmfKernel, KernelError};
+use gmf_cpu::CpuKernel;
+use gmf_pipeline::{KernelChoice, KernelSet};
+
+/// The kernel on the CPU, as a set.
+#[derive(Debug, Clone, Copy)]
+pub struct CpuKernels;
+
+impl KernelSet for CpuKernels {
+    const TASK_NAME: &'static str = "polychron_bench::integrate";
+
+    fn names() -> &'static [&'static str] {
+        &["cpu"]
+    }
+
+    fn kernel(
+        choice: &KernelChoice,
+        _worker: usize,
+    ) -> Result<Option<Box<dyn GmfKernel>>, KernelError> {
+        Ok(Some(Box::new(CpuKernel::new(choice.threads)?)))
+    }
+}
+
 /// Folds a value into a digest.
 ///
 /// Depends on the order and is no sum, so that neither two wrongs nor the compiler can find the

@@ -9,7 +9,7 @@ use std::{
 use num_complex::{Complex32, Complex64};
 
 use crate::{
-    ChannelProperties, FileError, LayoutError, ReadError, SampleType,
+    ChannelProperties, FileError, LayoutError, ReadError, Sample, SampleType,
     cache::Cache,
     file::{DataFile, Expected, FileBlock},
     listing,
@@ -312,7 +312,10 @@ impl Channel {
         subchannel: usize,
         out: &mut [num_complex::Complex<F>],
         convert: Convert<F>,
-    ) -> Result<(), ReadError> {
+    ) -> Result<(), ReadError>
+    where
+        num_complex::Complex<F>: Sample,
+    {
         if subchannel >= self.num_subchannels() {
             return Err(ReadError::Subchannel {
                 channel: self.name.clone(),

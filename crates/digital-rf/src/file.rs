@@ -10,7 +10,7 @@ use num_complex::Complex;
 use thiserror::Error;
 
 use crate::{
-    SampleType,
+    Sample, SampleType,
     hdf5::{Dataset, File, Hdf5Error},
     sample::Convert,
 };
@@ -178,7 +178,17 @@ impl DataFile {
         subchannel: usize,
         out: &mut [Complex<F>],
         convert: Convert<F>,
-    ) -> Result<(), FileError> {
+    ) -> Result<(), FileError>
+    where
+        Complex<F>: Sample,
+    {
+        // Nothing to convert: from the file into place, without a stop.
+        if self.num_subchannels == 1
+            && self.sample_type == Complex::<F>::TYPE
+            && cfg!(target_endian = "little")
+        {
+            return self.read_raw(row, bytemuck::cast_slice_mut(out));
+        }
         let row_bytes = self.row_bytes();
         let offset = subchannel * self.sample_type.size();
         if !self.data.is_contiguous() {

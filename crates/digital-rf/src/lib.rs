@@ -44,6 +44,12 @@
 //! are compressed inflated in memory (64 MiB, or two files); a clone keeps its own. Threads that
 //! read at different places do best with a clone each.
 //!
+//! # Damaged files
+//!
+//! A damaged file costs only its own samples, and gives an error that names it: there is no panic,
+//! no search without end, and no more memory than [`hdf5`] says in its section on damaged files,
+//! about four times the file and what was compressed in it.
+//!
 //! # What this crate leaves to others
 //!
 //! It filters and scales nothing. HDF5 itself is behind [`hdf5`], which other crates use for files

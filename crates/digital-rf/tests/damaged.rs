@@ -1,5 +1,5 @@
 //! Damaged files: an error that names the file, or what can still be read; never a panic, never
-//! more memory than the file can be the cause of, and never without end.
+//! more memory than `digital_rf::hdf5` says in its section on damaged files, and never without end.
 #![expect(clippy::unwrap_used, reason = "a test may panic anywhere, in its helpers too")]
 
 use std::{
@@ -19,12 +19,22 @@ use num_complex::{Complex, Complex32};
 mod counting;
 use counting::peak;
 
-/// What reading may take whatever the size of the file: hdf5-pure sets aside room for all members
-/// of a compound type by their number, of 16 bits, before it reads the first.
-const DECODER_BYTES: usize = 6 << 20;
+/// Room for what does not depend on the file: the state of a decoder, small buffers, names.
+const FREE_BYTES: usize = 128 << 10;
+/// hdf5-pure sets aside room for all members of a compound type by their number, of 16 bits, before
+/// it reads the first: the one thing that it cannot be kept from. The memory is never written to.
+const MEMBER_BYTES: usize = 6 << 20;
 
 /// Bits that are turned in each file, one at a time.
-const FLIPS: usize = 400;
+const FLIPS: usize = 360;
+/// Lengths that each file is cut to, besides the places where something begins.
+const CUTS: usize = 24;
+
+/// What HDF5's structures begin with.
+const SIGNATURES: [&[u8; 4]; 16] = [
+    b"TREE", b"HEAP", b"SNOD", b"OHDR", b"OCHK", b"FRHP", b"FHDB", b"FHIB", b"FAHD", b"FADB",
+    b"EAHD", b"EAIB", b"EADB", b"GCOL", b"BTHD", b"BTLF",
+];
 
 /// A generator of numbers that are the same each time (SplitMix64).
 struct Numbers(u64);
@@ -115,7 +125,12 @@ fn walk(path: &Path) -> Result<(), Hdf5Error> {
         dataset.attrs()?;
         let _ = dataset.read_strings();
         let _ = dataset.read_f64();
-        dataset.read_bytes().map(drop)
+        let mut row = vec![0; dataset.row_bytes().min(1 << 12)];
+        let _ = dataset.read_rows_into(0, &mut row);
+        match dataset.read_bytes() {
+            Err(Hdf5Error::TooLarge { .. }) if name.ends_with("sparse") => Ok(()),
+            result => result.map(drop),
+        }
     }
     group(&File::open(path)?, "", 0)
 }
@@ -188,69 +203,129 @@ fn cases(dir: &Path) -> Vec<Case> {
         fs::write(top.join(to), fs::read(golden.join(from)).unwrap()).unwrap();
         cases.push(Case { file: top.join(to), top });
     }
+    for name in ["earliest.h5", "v110.h5", "silence.h5"] {
+        let top = dir.join(format!("h5py-{name}"));
+        fs::create_dir(&top).unwrap();
+        let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name);
+        fs::write(top.join(name), fs::read(from).unwrap()).unwrap();
+        cases.push(Case { file: top.join(name), top });
+    }
     cases
+}
+
+/// Where structures begin.
+fn structures(bytes: &[u8]) -> Vec<usize> {
+    let is_one = |at: &usize| SIGNATURES.iter().any(|&s| bytes[*at..].starts_with(s));
+    (0..bytes.len()).filter(is_one).collect()
+}
+
+/// The most that a dataset of a file honestly comes to, and that in doubles.
+fn content(path: &Path) -> (usize, usize) {
+    fn group(file: &File, path: &str, sizes: &mut (usize, usize)) {
+        for name in file.datasets(path).unwrap() {
+            let dataset = file.dataset(&format!("{path}/{name}")).unwrap();
+            if let Err(Hdf5Error::TooLarge { .. }) = dataset.check_size() {
+                continue; // never written
+            }
+            let n: usize = dataset.shape().iter().product();
+            *sizes = (sizes.0.max(n * dataset.element().size()), sizes.1.max(n * 8));
+        }
+        for name in file.groups(path).unwrap() {
+            group(file, &format!("{path}/{name}"), sizes);
+        }
+    }
+    let mut sizes = (0, 0);
+    group(&File::open(path).unwrap(), "", &mut sizes);
+    sizes
+}
+
+/// The bytes of all files that are read with a case.
+fn length(top: &Path) -> usize {
+    let entry = |entry: std::io::Result<fs::DirEntry>| {
+        let path = entry.unwrap().path();
+        if path.is_dir() { length(&path) } else { fs::metadata(path).unwrap().len() as usize }
+    };
+    fs::read_dir(top).unwrap().map(entry).sum()
+}
+
+/// Ways to damage a file: cut at a length, or a bit turned.
+fn damages(whole: &[u8], numbers: &mut Numbers) -> Vec<(String, Vec<u8>)> {
+    let starts = structures(whole);
+    let mut lengths = vec![0, 1, 7, 8, 48, 96, whole.len() - 1];
+    lengths.extend(starts.iter().flat_map(|&at| [at, at + 4]).take(4 * CUTS));
+    lengths.extend((0..CUTS).map(|_| numbers.below(whole.len())));
+    let cut = lengths.into_iter().map(|n| (format!("cut to {n}"), whole[..n].to_vec()));
+    let flipped = (0..FLIPS).map(|k| {
+        let n = whole.len();
+        // Most of them in headers, where most of what steers a reader is.
+        let at = match k % 3 {
+            0 => numbers.below(n),
+            1 => numbers.below(n.min(4096)),
+            _ => {
+                starts.get(numbers.below(starts.len().max(1))).map_or(0, |at| at % n)
+                    + numbers.below(256)
+            }
+        };
+        let (at, bit) = (at.min(n - 1), 1 << numbers.below(8));
+        let mut bytes = whole.to_vec();
+        bytes[at] ^= bit;
+        (format!("byte {at} ^ {bit}"), bytes)
+    });
+    cut.chain(flipped).collect()
+}
+
+/// Damages every file in many ways, and gives how often it did.
+fn damage_all(seed: u64, report: &mpsc::Sender<String>) -> usize {
+    let dir = tempfile::tempdir().unwrap();
+    let mut numbers = Numbers(seed);
+    let (mut tried, mut with_members) = (0, 0);
+    for case in cases(dir.path()) {
+        let whole = fs::read(&case.file).unwrap();
+        let name = case.file.strip_prefix(dir.path()).unwrap().display().to_string();
+        walk(&case.file).unwrap_or_else(|error| panic!("{name} undamaged: {error:?}"));
+        use_folder(&case.top);
+        // What is compressed may come to more than the file.
+        let (stored, doubles) = content(&case.file);
+        let limit = 4 * length(&case.top) + 4 * stored + doubles + FREE_BYTES;
+        for (damage, bytes) in damages(&whole, &mut numbers) {
+            report.send(format!("{name}: {damage}")).unwrap();
+            fs::write(&case.file, &bytes).unwrap();
+            let peak = peak(|| {
+                if let Err(error) = walk(&case.file) {
+                    assert!(error.to_string().contains(&name), "{name}: {damage}: {error}");
+                }
+                use_folder(&case.top);
+            });
+            with_members += usize::from(peak > limit);
+            let limit = limit + MEMBER_BYTES;
+            assert!(peak <= limit, "{name}: {damage}: {peak} bytes, more than {limit}");
+            tried += 1;
+        }
+        fs::write(&case.file, &whole).unwrap();
+    }
+    assert!(with_members * 100 <= tried, "{with_members} of {tried} took more than their bound");
+    tried
 }
 
 #[test]
 fn a_damaged_file_neither_panics_nor_hangs_nor_takes_memory() {
+    // More seeds on demand: POLYCHRON_DAMAGE_SEEDS=100.
+    let n_seeds = std::env::var("POLYCHRON_DAMAGE_SEEDS").map_or(1, |n| n.parse().unwrap());
     let (sender, receiver) = mpsc::channel();
     let worker = std::thread::spawn(move || {
-        let dir = tempfile::tempdir().unwrap();
-        let mut numbers = Numbers(20_210_412);
-        let mut tried = 0;
-        for case in cases(dir.path()) {
-            let whole = fs::read(&case.file).unwrap();
-            let name = case.file.strip_prefix(dir.path()).unwrap().display().to_string();
-            // What is compressed comes to more than the file, so the undamaged one is the measure.
-            let undamaged = peak(|| {
-                walk(&case.file).unwrap_or_else(|error| panic!("{name} undamaged: {error:?}"));
-                use_folder(&case.top);
-            });
-            let lengths: Vec<usize> = [0, 1, 7, 8, 96, whole.len() - 1]
-                .into_iter()
-                .chain((0..24).map(|_| numbers.below(whole.len())))
-                .collect();
-            let cut = lengths.into_iter().map(|n| (format!("cut to {n}"), whole[..n].to_vec()));
-            // Half of them in the first headers, where most of what steers a reader is.
-            let flips: Vec<(usize, u8)> = (0..FLIPS)
-                .map(|k| {
-                    let end = if k % 2 == 0 { whole.len().min(4096) } else { whole.len() };
-                    (numbers.below(end), 1 << numbers.below(8))
-                })
-                .collect();
-            let flipped = flips.into_iter().map(|(at, bit)| {
-                let mut bytes = whole.clone();
-                bytes[at] ^= bit;
-                (format!("byte {at} ^ {bit}"), bytes)
-            });
-            for (damage, bytes) in cut.chain(flipped) {
-                sender.send(format!("{name}: {damage}")).unwrap();
-                fs::write(&case.file, &bytes).unwrap();
-                let peak = peak(|| {
-                    if let Err(error) = walk(&case.file) {
-                        assert!(error.to_string().contains(&name), "{name}: {damage}: {error}");
-                    }
-                    use_folder(&case.top);
-                });
-                let limit = (4 * whole.len()).max(2 * undamaged) + DECODER_BYTES;
-                assert!(peak <= limit, "{name}: {damage}: {peak} bytes, more than {limit}");
-                tried += 1;
-            }
-            fs::write(&case.file, &whole).unwrap();
-        }
-        tried
+        (0..n_seeds).map(|k| damage_all(20_210_412 + k, &sender)).min().unwrap()
     });
     let mut last = String::new();
     // The channel closes when the worker ends, well or not.
     loop {
-        match receiver.recv_timeout(Duration::from_secs(60)) {
+        match receiver.recv_timeout(Duration::from_secs(20)) {
             Ok(now) => last = now,
             Err(mpsc::RecvTimeoutError::Disconnected) => break,
             Err(mpsc::RecvTimeoutError::Timeout) => panic!("no end after {last}"),
         }
     }
     let tried = worker.join().unwrap_or_else(|_| panic!("panicked at {last}"));
-    assert!(tried > 4000, "{tried}");
+    assert!(tried >= 5000, "{tried}");
 }
 
 #[test]
@@ -360,4 +435,48 @@ fn a_file_that_does_not_fit_its_channel_is_refused() {
     let error = channel.read_complex32(START + 600, 0, &mut out).unwrap_err();
     let source = std::error::Error::source(&error).unwrap().to_string();
     assert!(source.contains("rf@1618229740.001.h5 has samples of shape"), "{source}");
+}
+
+/// A tree of chunks of ten levels, each of which has all its twenty children in the same node of the
+/// next: without a limit this takes `20^9` reads.
+#[test]
+fn an_index_that_meets_itself_again_and_again_comes_to_an_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("maze.h5");
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/earliest.h5");
+    let mut bytes = fs::read(from).unwrap();
+    // The tree of `chunked`: of type 1, level 0, twenty entries; its entries are keys of 8 bytes and
+    // 8 for each dimension and the element, each followed by an address.
+    let roots: Vec<usize> = structures(&bytes)
+        .into_iter()
+        .filter(|&at| bytes[at..].starts_with(b"TREE\x01\x00\x14\x00"))
+        .collect();
+    let [root] = roots[..] else { panic!("{roots:?}") };
+    let node = bytes[root..root + 24 + 20 * 40 + 32].to_vec();
+    for level in (0..9).rev() {
+        let at = bytes.len();
+        bytes.extend_from_slice(&node);
+        bytes[at + 5] = level;
+        let next = if level == 0 { continue } else { bytes.len() as u64 };
+        for k in 0..20 {
+            bytes[at + 24 + k * 40 + 32..][..8].copy_from_slice(&next.to_le_bytes());
+        }
+    }
+    let first = (bytes.len() - 9 * node.len()) as u64;
+    bytes[root + 5] = 9;
+    for k in 0..20 {
+        bytes[root + 24 + k * 40 + 32..][..8].copy_from_slice(&first.to_le_bytes());
+    }
+    fs::write(&path, &bytes).unwrap();
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || {
+        let dataset = File::open(&path).unwrap().dataset("chunked").unwrap();
+        let mut error = None;
+        let peak = peak(|| error = dataset.read_bytes().err());
+        sender.send((error.unwrap(), peak)).unwrap();
+    });
+    let (error, peak) = receiver.recv_timeout(Duration::from_secs(20)).unwrap();
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert!(cause.contains("no end"), "{error}: {cause}");
+    assert!(peak < 8 * bytes.len() + 2 * FREE_BYTES, "{peak} for {} bytes", bytes.len());
 }

@@ -7,7 +7,7 @@
 
 use std::{collections::BTreeMap, fs, io, path::Path, sync::Arc};
 
-use super::{AttrValue, Cause, DatasetOptions, ElementType};
+use super::{AttrValue, Cause, DatasetOptions, ElementType, chunk::Chunks};
 
 /// The crate that reads.
 pub(super) type Reader = super::pure::PureReader;
@@ -23,7 +23,7 @@ pub(super) enum Storage {
     /// In one piece, at this byte of the file.
     Contiguous { address: u64 },
     /// In chunks of this shape.
-    Chunked { chunk: Vec<usize>, filtered: bool },
+    Chunked { chunk: Vec<usize> },
     /// Somewhere else, or nowhere: then they are all the fill value.
     Other,
 }
@@ -52,9 +52,9 @@ pub(super) trait Read: Sized {
     fn group_attrs(&self, group: &str) -> Result<Option<Attrs>, Cause>;
     fn dataset(&self, path: &str) -> Result<Option<Self::Dataset>, Cause>;
     fn describe(dataset: &Self::Dataset) -> Result<Description, Cause>;
-    /// Fails when what is stored of a dataset claims more than the `file_len` bytes there are. To be
-    /// asked before anything is read. Gives the number of chunks that are stored.
-    fn check_stored(dataset: &Self::Dataset, file_len: u64) -> Result<u64, Cause>;
+    /// The chunks that are stored of a chunked dataset. Fails when they claim more than the
+    /// `file_len` bytes there are, or when two are at the same place.
+    fn chunks(dataset: &Self::Dataset, file_len: u64) -> Result<Chunks, Cause>;
     /// The stored bytes of rows `start..start + n` of the first dimension, filters undone.
     fn rows(dataset: &Self::Dataset, start: usize, n: usize) -> Result<Vec<u8>, Cause>;
     fn strings(dataset: &Self::Dataset, max_bytes: usize) -> Result<Vec<String>, Cause>;

@@ -28,9 +28,30 @@
 //!
 //! # Damaged files
 //!
-//! What a file claims about itself is not believed: before memory is asked for, the size of a
-//! dataset is held against what a file of this length can hold ([`Hdf5Error::TooLarge`]), and a
-//! caller who knows better can say so with [`Dataset::with_limit`].
+//! What a file claims about itself is not believed. Memory follows what is really there: a chunk is
+//! inflated into a buffer that grows with what comes out, and what a dataset claims beyond twice the
+//! length of its file must have been written, or it is refused ([`Hdf5Error::TooLarge`]) before
+//! memory is asked for. With `len` the length of the file, a reading method takes at most
+//!
+//! ```text
+//! 4 * len + 4 * inflated + widened + 128 KiB
+//! ```
+//!
+//! where `inflated` is what inflating the chunks of the dataset gives (nothing without deflate), and
+//! `widened` the result of [`Dataset::read_f64`] (8 bytes for each number that is in the file).
+//! So silence, which deflate shrinks to a thousandth, is read, and a file that only says that it is
+//! large is not. What remains:
+//!
+//! - A damaged number of members of a compound type or an enumeration makes hdf5-pure set aside up
+//!   to 6 MiB for them, which it never writes to.
+//! - Chunks with filters other than deflate, shuffle and Fletcher's checksum are left to hdf5-pure;
+//!   they are refused when they claim more than twice the length of the file, and more than 64 KiB.
+//! - A tree that was built to have no end costs up to 8 times the file until it is given up.
+//!
+//! Of a dataset that is much larger than what was written of it, any rows can be read
+//! ([`Dataset::read_rows_into`]), and all of it by a caller who says how much memory there is
+//! ([`Dataset::with_unwritten`]). One who knows how large it must be can say that too
+//! ([`Dataset::with_limit`]).
 //!
 //! # Names
 //!
@@ -39,6 +60,7 @@
 
 mod attr;
 mod backend;
+mod chunk;
 mod element;
 mod error;
 mod pure;
@@ -50,6 +72,6 @@ pub use attr::AttrValue;
 pub use element::{ByteOrder, Element, ElementType, Field, Number, Scalar};
 pub use error::Hdf5Error;
 pub use read::{Array, Dataset, File};
-pub use write::{DatasetOptions, FileWriter, Publish};
+pub use write::{CompleteFile, DatasetOptions, FileWriter, Publish};
 
 pub(crate) use error::Cause;

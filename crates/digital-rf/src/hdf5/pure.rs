@@ -1,41 +1,102 @@
 //! Reading by hdf5-pure.
 
-use std::path::Path;
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use hdf5_pure::{
-    AttrValue as Stored, Datatype, DatatypeByteOrder, Error, FileAccessProperties, FileLocking,
-    FormatError, Layout, Source, VlenStringReadOptions,
+    AttrValue as Stored, ChunkIndex, Datatype, DatatypeByteOrder, Error, FileAccessProperties,
+    FileLocking, FormatError, Layout, Source, VlenStringReadOptions,
 };
 
 use super::{
     AttrValue, ByteOrder, Cause, ElementType, Field, Number, Scalar,
     backend::{Attrs, Description, Members, RandomAccess, Read, Storage},
+    chunk::{Chunks, Filter, StoredChunk},
 };
 
 /// A file opened by hdf5-pure.
 #[derive(Debug)]
 pub(super) struct PureReader {
     file: hdf5_pure::File,
+    meter: Meter,
 }
 
-impl Source for RandomAccess {
+/// A dataset opened by hdf5-pure.
+#[derive(Debug, Clone)]
+pub(super) struct PureDataset {
+    dataset: hdf5_pure::Dataset,
+    meter: Meter,
+}
+
+/// What one operation may still read, in bytes. Trees of a hostile file may meet again and again in
+/// the same nodes, so that going through them has no end in sight; a sound file is read about once.
+/// Threads that share a file share this too, which only makes it more generous.
+#[derive(Debug, Clone)]
+struct Meter {
+    left: Arc<AtomicU64>,
+    file_len: u64,
+}
+
+impl Meter {
+    /// What each read counts beside its bytes.
+    const READ: u64 = 4;
+
+    fn new(file_len: u64) -> Self {
+        let meter = Self { left: Arc::default(), file_len };
+        meter.begin(16);
+        meter
+    }
+
+    /// Begins an operation that may read the file so many times.
+    fn begin(&self, times: u64) {
+        let left = self.file_len.saturating_mul(times).saturating_add(1 << 16);
+        self.left.store(left, Ordering::Relaxed);
+    }
+
+    fn take(&self, bytes: usize) -> Result<(), FormatError> {
+        let cost = Self::READ.saturating_add(bytes as u64);
+        let take = |left: u64| left.checked_sub(cost);
+        match self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(FormatError::Source("its structure has no end".to_owned())),
+        }
+    }
+}
+
+/// A file, and what may still be read of it.
+struct Metered {
+    access: RandomAccess,
+    meter: Meter,
+}
+
+impl Source for Metered {
     fn len(&self) -> u64 {
-        RandomAccess::len(self)
+        self.access.len()
     }
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), FormatError> {
-        self.read_exact_at(buf, offset).map_err(|error| FormatError::Source(error.to_string()))
+        self.meter.take(buf.len())?;
+        let read = self.access.read_exact_at(buf, offset);
+        read.map_err(|error| FormatError::Source(error.to_string()))
     }
 }
 
 impl Read for PureReader {
-    type Dataset = hdf5_pure::Dataset;
+    type Dataset = PureDataset;
 
     fn open(file: RandomAccess) -> Result<Self, Cause> {
-        Ok(Self { file: hdf5_pure::File::from_source(file)? })
+        let meter = Meter::new(file.len());
+        let source = Metered { access: file, meter: meter.clone() };
+        Ok(Self { file: hdf5_pure::File::from_source(source)?, meter })
     }
 
     fn members(&self, group: &str) -> Result<Option<Members>, Cause> {
+        self.meter.begin(16);
         let Some(group) = found(self.file.group(group))? else { return Ok(None) };
         let mut members = Members { groups: group.groups()?, datasets: group.datasets()? };
         members.groups.sort_unstable();
@@ -44,15 +105,19 @@ impl Read for PureReader {
     }
 
     fn group_attrs(&self, group: &str) -> Result<Option<Attrs>, Cause> {
+        self.meter.begin(16);
         let Some(group) = found(self.file.group(group))? else { return Ok(None) };
         Ok(Some(attrs(group.attrs()?, &group.attr_datatypes()?)))
     }
 
     fn dataset(&self, path: &str) -> Result<Option<Self::Dataset>, Cause> {
-        Ok(found(self.file.dataset(path))?)
+        self.meter.begin(16);
+        let found = found(self.file.dataset(path))?;
+        Ok(found.map(|dataset| PureDataset { dataset, meter: self.meter.clone() }))
     }
 
     fn describe(dataset: &Self::Dataset) -> Result<Description, Cause> {
+        let dataset = dataset.begin(16);
         let to_usize = |dims: Vec<u64>| {
             dims.into_iter().map(usize::try_from).collect::<Result<Vec<usize>, _>>()
         };
@@ -64,34 +129,59 @@ impl Read for PureReader {
             Layout::Contiguous { address: Some(address), size } if Some(size) == claimed => {
                 Storage::Contiguous { address }
             }
-            Layout::Chunked { chunk_shape, .. } => Storage::Chunked {
-                chunk: to_usize(chunk_shape)?,
-                filtered: !dataset.filters().is_empty(),
-            },
+            Layout::Chunked { chunk_shape, .. } => {
+                Storage::Chunked { chunk: to_usize(chunk_shape)? }
+            }
             _ => Storage::Other,
         };
         Ok(Description { shape, element, storage })
     }
 
-    fn check_stored(dataset: &Self::Dataset, file_len: u64) -> Result<u64, Cause> {
-        if !dataset.is_chunked() {
-            return Ok(0);
+    fn chunks(dataset: &Self::Dataset, file_len: u64) -> Result<Chunks, Cause> {
+        let dataset = dataset.begin(2);
+        check_chunk_count(dataset, file_len)?;
+        let to_usize = |offset: Vec<u64>| {
+            offset.into_iter().map(usize::try_from).collect::<Result<Vec<usize>, _>>()
+        };
+        let mut stored = Vec::new();
+        let mut total = 0_u64;
+        for chunk in dataset.chunks()? {
+            total = total.saturating_add(chunk.storage_size);
+            stored.push(StoredChunk {
+                offset: to_usize(chunk.offset)?,
+                address: chunk.address,
+                len: chunk.storage_size,
+                skipped_filters: chunk.filter_mask,
+            });
         }
-        // hdf5-pure takes memory for a compressed chunk by what its index says.
-        let chunks = dataset.chunks()?;
-        let stored =
-            chunks.iter().fold(0_u64, |stored, chunk| stored.saturating_add(chunk.storage_size));
-        if stored > file_len {
-            return Err(format!("its chunks claim {stored} of {file_len} bytes").into());
+        if total > file_len {
+            return Err(format!("its chunks claim {total} of {file_len} bytes").into());
         }
-        Ok(chunks.len() as u64)
+        stored.sort_unstable();
+        if let Some(two) = stored.windows(2).find(|two| two[0].offset == two[1].offset) {
+            return Err(format!("there are two chunks at {:?}", two[0].offset).into());
+        }
+        let size = dataset.datatype()?.type_size() as usize;
+        let filters = dataset
+            .filter_pipeline()
+            .into_iter()
+            .map(|filter| match filter.id {
+                1 => Filter::Deflate,
+                2 => Filter::Shuffle(filter.client_data.first().map_or(size, |&n| n as usize)),
+                3 => Filter::Fletcher32,
+                other => Filter::Other(other),
+            })
+            .collect();
+        Ok(Chunks { stored, filters })
     }
 
     fn rows(dataset: &Self::Dataset, start: usize, n: usize) -> Result<Vec<u8>, Cause> {
+        let dataset = dataset.begin(16);
         Ok(dataset.read_raw_rows(start as u64, n as u64)?)
     }
 
     fn strings(dataset: &Self::Dataset, max_bytes: usize) -> Result<Vec<String>, Cause> {
+        let dataset = dataset.begin(16);
         if let Datatype::VariableLength { is_string: true, .. } = dataset.datatype()? {
             let limits = VlenStringReadOptions::default().with_max_payload_bytes(max_bytes);
             return Ok(dataset.read_vlen_strings(limits)?);
@@ -100,8 +190,35 @@ impl Read for PureReader {
     }
 
     fn dataset_attrs(dataset: &Self::Dataset) -> Result<Attrs, Cause> {
+        let dataset = dataset.begin(16);
         Ok(attrs(dataset.attrs()?, &dataset.attr_datatypes()?))
     }
+}
+
+impl PureDataset {
+    /// Begins an operation that may read the file so many times.
+    fn begin(&self, times: u64) -> &hdf5_pure::Dataset {
+        self.meter.begin(times);
+        &self.dataset
+    }
+}
+
+/// Refuses an index that must have more entries than the file has bytes: some kinds are as long as
+/// the shape says, and hdf5-pure goes through all of it.
+fn check_chunk_count(dataset: &hdf5_pure::Dataset, file_len: u64) -> Result<(), Cause> {
+    let Layout::Chunked { chunk_shape, index } = dataset.layout()? else { return Ok(()) };
+    if let ChunkIndex::BTreeV1 | ChunkIndex::BTreeV2 | ChunkIndex::ExtensibleArray = index {
+        return Ok(());
+    }
+    let n_chunks = dataset
+        .shape()?
+        .iter()
+        .zip(&chunk_shape)
+        .fold(1_u64, |n, (&len, &chunk)| n.saturating_mul(len.div_ceil(chunk.max(1))));
+    if n_chunks > file_len {
+        return Err(format!("it claims {n_chunks} chunks in {file_len} bytes").into());
+    }
+    Ok(())
 }
 
 /// Tells what is not there (`None`) from what cannot be read.

@@ -1,6 +1,7 @@
 //! Reading of HDF5 files.
 
 use std::{
+    ops::Range,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -8,14 +9,14 @@ use std::{
 use super::{
     AttrValue, ByteOrder, Cause, Element, ElementType, Hdf5Error,
     backend::{Attrs, Description, RandomAccess, Read, Reader, Storage},
+    chunk::{Chunks, Grid},
 };
 
-/// The most that deflate can shrink: one byte for 1032.
-const DEFLATE_FACTOR: u64 = 1032;
-/// A chunked dataset may be so much larger than the chunks that were written of it.
-const SPARSE_FACTOR: u64 = 4;
-/// What a dataset may always have, written or not: small ones are often left to their fill value.
+/// What a dataset may always come to, written or not: small ones are often left to their fill
+/// value.
 const FREE_BYTES: u64 = 1 << 16;
+/// What was never written may come to so many times the length of the file.
+const UNWRITTEN_FACTOR: u64 = 2;
 
 /// An HDF5 file that is open for reading. May be shared by threads; takes no lock on the file.
 #[derive(Debug)]
@@ -88,14 +89,14 @@ impl File {
             .map_err(read)?
             .ok_or_else(|| self.missing("dataset", name))?;
         let description = Reader::describe(&handle).map_err(read)?;
-        let limit = possible_bytes(&description, self.access.len());
         Ok(Dataset {
             path: Arc::clone(&self.path),
             name: name.to_owned(),
             access: self.access.clone(),
             handle,
             description,
-            limit,
+            limit: u64::MAX,
+            unwritten: 0,
         })
     }
 
@@ -130,15 +131,6 @@ impl File {
     }
 }
 
-/// The most bytes that a dataset in a file of `file_len` bytes can come to.
-fn possible_bytes(description: &Description, file_len: u64) -> u64 {
-    let stored = match &description.storage {
-        Storage::Chunked { filtered: true, .. } => file_len.saturating_mul(DEFLATE_FACTOR),
-        Storage::Contiguous { .. } | Storage::Chunked { .. } | Storage::Other => file_len,
-    };
-    stored.max(FREE_BYTES)
-}
-
 /// `product(shape) * element_size`, saturated.
 fn claimed_bytes(shape: &[usize], element_size: usize) -> u64 {
     shape.iter().fold(element_size as u64, |bytes, &n| bytes.saturating_mul(n as u64))
@@ -162,6 +154,7 @@ pub struct Dataset {
     handle: <Reader as Read>::Dataset,
     description: Description,
     limit: u64,
+    unwritten: u64,
 }
 
 impl Dataset {
@@ -198,30 +191,59 @@ impl Dataset {
         self
     }
 
-    /// Says whether the dataset may be as large as it claims.
+    /// Lets the dataset come to so many bytes although they were not all written. For a caller who
+    /// expects a sparse dataset, and has the memory; rows of it can be read without.
+    #[must_use]
+    pub fn with_unwritten(mut self, bytes: u64) -> Self {
+        self.unwritten = bytes;
+        self
+    }
+
+    /// Says whether the dataset is as large as it claims, so that it may be read as a whole.
     ///
-    /// Every reading method asks this first.
+    /// What is stored as it is must fit the file. What is in chunks must have been written: chunks
+    /// that are stored shorter than they claim are inflated to see it, but only when the dataset
+    /// claims more than twice the length of the file and more than 64 KiB, so that this is cheap
+    /// but for silence.
+    ///
+    /// Every method that reads the whole dataset asks this first.
     ///
     /// # Errors
     ///
-    /// [`Hdf5Error::TooLarge`].
+    /// [`Hdf5Error::TooLarge`], [`Hdf5Error::Read`].
     pub fn check_size(&self) -> Result<(), Hdf5Error> {
-        let size = self.element().size();
-        let mut claimed = claimed_bytes(self.shape(), size);
-        let mut limit = self.limit;
-        if let Storage::Chunked { chunk, .. } = &self.description.storage {
-            // A whole chunk is inflated whatever part of it is wanted, and a chunk may be larger
-            // than the dataset: so it is held against the file, not against the caller's limit.
-            let in_chunk = claimed_bytes(chunk, size);
-            if in_chunk > claimed {
-                claimed = in_chunk;
-                limit = possible_bytes(&self.description, self.access.len());
+        self.check_memory(1)
+    }
+
+    /// As `check_size`, for values that take `factor` times what is stored while they are read.
+    fn check_memory(&self, factor: u64) -> Result<(), Hdf5Error> {
+        let claimed = self.claimed();
+        if claimed > self.limit {
+            return Err(self.too_large(claimed, self.limit));
+        }
+        let free = FREE_BYTES.max(self.access.len().saturating_mul(UNWRITTEN_FACTOR));
+        if !self.is_contiguous() && claimed.saturating_mul(factor) <= free {
+            return Ok(());
+        }
+        let limit = match &self.description.storage {
+            Storage::Contiguous { .. } => self.access.len(),
+            Storage::Other => free,
+            Storage::Chunked { chunk } => {
+                let chunks = self.chunks()?;
+                let in_chunks = claimed_bytes(chunk, self.element().size())
+                    .saturating_mul(chunks.stored.len() as u64);
+                // No proof is needed of what is too little.
+                let held = if in_chunks < claimed || chunks.foreign_filter().is_some() {
+                    0
+                } else {
+                    chunks
+                        .held_bytes(&self.access, self.grid(chunk))
+                        .map_err(|e| self.read_error(e))?
+                };
+                held.max(self.unwritten)
             }
-        }
-        if claimed > limit {
-            return Err(self.too_large(claimed, limit));
-        }
-        Ok(())
+        };
+        if claimed > limit { Err(self.too_large(claimed, limit.max(free))) } else { Ok(()) }
     }
 
     /// Reads all stored bytes, in stored byte order, row-major.
@@ -231,20 +253,71 @@ impl Dataset {
     /// [`Hdf5Error::TooLarge`], [`Hdf5Error::Read`].
     pub fn read_bytes(&self) -> Result<Vec<u8>, Hdf5Error> {
         self.check_size()?;
-        let expected = claimed_bytes(self.shape(), self.element().size());
-        if let Storage::Contiguous { address } = self.description.storage {
-            let mut bytes = vec![0; usize::try_from(expected).unwrap_or(usize::MAX)];
-            self.read_at(&mut bytes, address)?;
-            return Ok(bytes);
+        let len = usize::try_from(self.claimed()).unwrap_or(usize::MAX);
+        if let Storage::Chunked { chunk } = &self.description.storage {
+            let one = self.chunks()?.read_as_one(&self.access, self.grid(chunk), len);
+            if let Some(bytes) = one.map_err(|e| self.read_error(e))? {
+                return Ok(bytes);
+            }
         }
-        self.check_stored()?;
-        let n = self.shape().first().copied().unwrap_or(1);
-        let bytes = Reader::rows(&self.handle, 0, n).map_err(|e| self.read_error(e))?;
-        if bytes.len() as u64 != expected {
-            let problem = format!("it gave {} bytes instead of {expected}", bytes.len());
+        let mut bytes = vec![0; len];
+        self.read_all_into(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Reads all stored bytes into a buffer of that length; the size was checked.
+    fn read_all_into(&self, buf: &mut [u8]) -> Result<(), Hdf5Error> {
+        self.read_into(0..self.shape().first().copied().unwrap_or(1), buf)
+    }
+
+    fn read_into(&self, rows: Range<usize>, buf: &mut [u8]) -> Result<(), Hdf5Error> {
+        match &self.description.storage {
+            Storage::Contiguous { address } => {
+                // Too far is the same as beyond the end of the file.
+                let offset = (rows.start as u64).saturating_mul(self.row_bytes() as u64);
+                self.access
+                    .read_exact_at(buf, address.saturating_add(offset))
+                    .map_err(|e| self.read_error(e.into()))
+            }
+            Storage::Chunked { chunk } => {
+                let chunks = self.chunks()?;
+                if chunks.foreign_filter().is_some() {
+                    return self.read_by_decoder(rows, buf);
+                }
+                let (size, grid) = (self.element().size(), self.grid(chunk));
+                // Only the HDF5 crate knows the fill value.
+                let fill = |row, at: usize| {
+                    let row = Reader::rows(&self.handle, row, 1)?;
+                    let element = row.get(at..at + size).map(<[u8]>::to_vec);
+                    element.ok_or_else(|| "a row is too short".into())
+                };
+                chunks
+                    .read_rows(&self.access, grid, rows, buf, fill)
+                    .map_err(|e| self.read_error(e))
+            }
+            Storage::Other => self.read_by_decoder(rows, buf),
+        }
+    }
+
+    /// Leaves reading to the HDF5 crate.
+    fn read_by_decoder(&self, rows: Range<usize>, buf: &mut [u8]) -> Result<(), Hdf5Error> {
+        if let Storage::Chunked { chunk } = &self.description.storage {
+            // It takes memory for chunks by what they claim.
+            let in_chunk = claimed_bytes(chunk, self.element().size());
+            let limit = FREE_BYTES.max(self.access.len().saturating_mul(UNWRITTEN_FACTOR));
+            let claimed = in_chunk.saturating_mul(self.chunks()?.stored.len() as u64);
+            if claimed > limit {
+                return Err(self.too_large(claimed, limit));
+            }
+        }
+        let bytes =
+            Reader::rows(&self.handle, rows.start, rows.len()).map_err(|e| self.read_error(e))?;
+        if bytes.len() != buf.len() {
+            let problem = format!("it gave {} bytes instead of {}", bytes.len(), buf.len());
             return Err(self.read_error(problem.into()));
         }
-        Ok(bytes)
+        buf.copy_from_slice(&bytes);
+        Ok(())
     }
 
     /// Reads stored bytes of consecutive rows into a buffer, in stored byte order.
@@ -255,33 +328,23 @@ impl Dataset {
     /// | `buf`    | `[rows * row_bytes()]`, overwritten   |
     ///
     /// A contiguous dataset goes straight from the file into `buf`; a chunked one is inflated anew
-    /// at each call, so read those by [`Dataset::read_bytes`] once.
+    /// at each call, so read those by [`Dataset::read_bytes`] once. The size of the dataset does not
+    /// matter here: rows of one that is much larger than its file are read as well.
     ///
     /// # Errors
     ///
     /// [`Hdf5Error::Shape`] when `buf` is no whole number of rows or the rows are not there,
-    /// [`Hdf5Error::TooLarge`], [`Hdf5Error::Read`].
+    /// [`Hdf5Error::Read`]; [`Hdf5Error::TooLarge`] only with filters other than deflate, shuffle
+    /// and Fletcher's checksum.
     pub fn read_rows_into(&self, start: usize, buf: &mut [u8]) -> Result<(), Hdf5Error> {
-        self.check_size()?;
         let row_bytes = self.row_bytes();
         let n = buf.len().checked_div(row_bytes).unwrap_or(0);
         let rows = self.shape().first().copied().unwrap_or(1);
-        if n * row_bytes != buf.len() || start.checked_add(n).is_none_or(|end| end > rows) {
-            let wanted = format!("{} bytes of rows from {start} on", buf.len());
-            return Err(self.shape_error(wanted));
+        let end = start.checked_add(n).filter(|&end| end <= rows && n * row_bytes == buf.len());
+        match end {
+            Some(end) => self.read_into(start..end, buf),
+            None => Err(self.shape_error(format!("{} bytes of rows from {start} on", buf.len()))),
         }
-        if let Storage::Contiguous { address } = self.description.storage {
-            // Too far is the same as beyond the end of the file.
-            return self.read_at(buf, address.saturating_add((start * row_bytes) as u64));
-        }
-        self.check_stored()?;
-        let bytes = Reader::rows(&self.handle, start, n).map_err(|e| self.read_error(e))?;
-        if bytes.len() != buf.len() {
-            let problem = format!("it gave {} bytes instead of {}", bytes.len(), buf.len());
-            return Err(self.read_error(problem.into()));
-        }
-        buf.copy_from_slice(&bytes);
-        Ok(())
     }
 
     /// Reads all values as the type that is stored; only the byte order is converted.
@@ -295,8 +358,14 @@ impl Dataset {
             ElementType::Number(number) if number.scalar == T::SCALAR => *number,
             _ => return Err(self.type_error(T::SCALAR.name())),
         };
-        let bytes = self.read_bytes()?;
-        Ok(Array { shape: self.shape().to_vec(), values: decode(&bytes, number.order) })
+        self.check_size()?;
+        let n = usize::try_from(self.claimed()).unwrap_or(usize::MAX) / size_of::<T>();
+        let mut values = vec![T::zeroed(); n];
+        self.read_all_into(bytemuck::cast_slice_mut(&mut values))?;
+        if is_foreign(number.order) {
+            values.iter_mut().for_each(|value| *value = value.swap_bytes());
+        }
+        Ok(Array { shape: self.shape().to_vec(), values })
     }
 
     /// Reads a scalar, or the only value of an array, as the type that is stored.
@@ -321,13 +390,22 @@ impl Dataset {
     pub fn read_f64(&self) -> Result<Array<f64>, Hdf5Error> {
         use super::Scalar::{F32, F64, I8, I16, I32, I64, U8, U16, U32, U64};
         fn widen<T: Element>(bytes: &[u8], order: ByteOrder, to: fn(T) -> f64) -> Vec<f64> {
-            decode::<T>(bytes, order).into_iter().map(to).collect()
+            let value = |bytes| {
+                let value = bytemuck::pod_read_unaligned::<T>(bytes);
+                to(if is_foreign(order) { value.swap_bytes() } else { value })
+            };
+            bytes.chunks_exact(size_of::<T>()).map(value).collect()
         }
         let number = match self.element() {
             ElementType::Number(number) => *number,
             ElementType::Bool => super::Number::little(U8),
             _ => return Err(self.type_error("numbers")),
         };
+        if number.scalar == F64 {
+            return self.read::<f64>();
+        }
+        // Eight bytes for each value, beside what is stored.
+        self.check_memory(1 + 8 / number.scalar.size() as u64)?;
         let (bytes, order) = (self.read_bytes()?, number.order);
         let values = match number.scalar {
             I8 => widen::<i8>(&bytes, order, f64::from),
@@ -339,7 +417,7 @@ impl Dataset {
             U32 => widen::<u32>(&bytes, order, f64::from),
             U64 => widen::<u64>(&bytes, order, |x| x as f64),
             F32 => widen::<f32>(&bytes, order, f64::from),
-            F64 => decode(&bytes, order),
+            F64 => widen::<f64>(&bytes, order, |x| x),
         };
         Ok(Array { shape: self.shape().to_vec(), values })
     }
@@ -353,8 +431,16 @@ impl Dataset {
         if !matches!(self.element(), ElementType::String | ElementType::FixedString { .. }) {
             return Err(self.type_error("text"));
         }
-        self.check_size()?;
-        self.check_stored()?;
+        // The HDF5 crate takes memory for texts and for chunks by what they claim.
+        let limit = FREE_BYTES.max(self.access.len()).min(self.limit);
+        let mut claimed = self.claimed();
+        if let Storage::Chunked { chunk } = &self.description.storage {
+            let in_chunk = claimed_bytes(chunk, self.element().size());
+            claimed = claimed.max(in_chunk.saturating_mul(self.chunks()?.stored.len() as u64));
+        }
+        if claimed > limit {
+            return Err(self.too_large(claimed, limit));
+        }
         let max_bytes = usize::try_from(self.access.len()).unwrap_or(usize::MAX);
         let values = Reader::strings(&self.handle, max_bytes).map_err(|e| self.read_error(e))?;
         Ok(Array { shape: self.shape().to_vec(), values })
@@ -379,28 +465,20 @@ impl Dataset {
         Ok(self.attrs()?.remove(name))
     }
 
-    /// Holds what the dataset claims against the chunks that are stored of it.
-    fn check_stored(&self) -> Result<(), Hdf5Error> {
-        let n_chunks = Reader::check_stored(&self.handle, self.access.len())
-            .map_err(|e| self.read_error(e))?;
-        if let Storage::Chunked { chunk, .. } = &self.description.storage {
-            let size = self.element().size();
-            let stored = claimed_bytes(chunk, size).saturating_mul(n_chunks);
-            let limit = stored.saturating_mul(SPARSE_FACTOR).max(FREE_BYTES);
-            let claimed = claimed_bytes(self.shape(), size);
-            if claimed > limit {
-                return Err(self.too_large(claimed, limit));
-            }
-        }
-        Ok(())
+    fn claimed(&self) -> u64 {
+        claimed_bytes(self.shape(), self.element().size())
+    }
+
+    fn chunks(&self) -> Result<Chunks, Hdf5Error> {
+        Reader::chunks(&self.handle, self.access.len()).map_err(|e| self.read_error(e))
+    }
+
+    fn grid<'a>(&'a self, chunk: &'a [usize]) -> Grid<'a> {
+        Grid { shape: self.shape(), chunk, size: self.element().size() }
     }
 
     fn too_large(&self, claimed: u64, limit: u64) -> Hdf5Error {
         Hdf5Error::TooLarge { path: self.owned_path(), object: self.name.clone(), claimed, limit }
-    }
-
-    fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<(), Hdf5Error> {
-        self.access.read_exact_at(buf, offset).map_err(|error| self.read_error(error.into()))
     }
 
     fn read_error(&self, source: Cause) -> Hdf5Error {
@@ -430,11 +508,7 @@ impl Dataset {
     }
 }
 
-/// Numbers from their stored bytes.
-fn decode<T: Element>(bytes: &[u8], order: ByteOrder) -> Vec<T> {
-    let mut values: Vec<T> = bytemuck::pod_collect_to_vec(bytes);
-    if (order == ByteOrder::Big) != cfg!(target_endian = "big") {
-        values.iter_mut().for_each(|value| *value = value.swap_bytes());
-    }
-    values
+/// Whether numbers in this order have to be turned round.
+fn is_foreign(order: ByteOrder) -> bool {
+    (order == ByteOrder::Big) != cfg!(target_endian = "big")
 }

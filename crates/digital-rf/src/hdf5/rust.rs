@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    ops::Deref,
     path::{Path, PathBuf},
 };
 
@@ -20,7 +21,7 @@ const MAX_GROUPS: usize = 1 << 16;
 
 /// A file under way, by rust-hdf5.
 pub(super) struct RustWriter {
-    file: H5File,
+    file: OpenFile,
     /// The groups there are, but for the root: a file open for writing does not tell.
     groups: BTreeSet<String>,
     path: PathBuf,
@@ -31,6 +32,32 @@ pub(super) struct RustWriter {
 impl std::fmt::Debug for RustWriter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("RustWriter").finish_non_exhaustive()
+    }
+}
+
+/// A file that is closed without a word when it is given up: the crate would print to stderr if
+/// that fails, as on a full disk, where the error that matters has been returned.
+struct OpenFile(Option<H5File>);
+
+impl OpenFile {
+    fn take(mut self) -> H5File {
+        self.0.take().expect("it is taken once, by value")
+    }
+}
+
+impl Deref for OpenFile {
+    type Target = H5File;
+
+    fn deref(&self) -> &H5File {
+        self.0.as_ref().expect("it is there until it is taken, by value")
+    }
+}
+
+impl Drop for OpenFile {
+    fn drop(&mut self) {
+        if let Some(file) = self.0.take() {
+            let _ = file.close_no_sync();
+        }
     }
 }
 
@@ -184,16 +211,16 @@ impl Write for RustWriter {
 
     fn finish(self, durable: bool) -> Result<(), Cause> {
         if durable && self.texts.is_empty() {
-            return Ok(self.file.close()?);
+            return Ok(self.file.take().close()?);
         }
-        self.file.close_no_sync()?;
+        self.file.take().close_no_sync()?;
         if self.texts.is_empty() { Ok(()) } else { super::pure::add_texts(&self.path, &self.texts) }
     }
 }
 
 impl RustWriter {
     fn new(path: &Path, file: H5File, groups: BTreeSet<String>) -> Self {
-        Self { file, groups, path: path.to_path_buf(), texts: Vec::new() }
+        Self { file: OpenFile(Some(file)), groups, path: path.to_path_buf(), texts: Vec::new() }
     }
 
     fn open_group(&self, path: &str) -> Result<H5Group, Cause> {

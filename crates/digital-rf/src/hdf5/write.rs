@@ -289,19 +289,25 @@ impl FileWriter {
         self.publish_as(how, false)
     }
 
-    fn publish_as(self, how: Publish, durable: bool) -> Result<(), Hdf5Error> {
+    /// Completes the file and waits until the disk has it, still under its temporary name.
+    ///
+    /// # Errors
+    ///
+    /// [`Hdf5Error::Write`]. The temporary file is gone then.
+    pub fn complete(self) -> Result<CompleteFile, Hdf5Error> {
+        self.complete_as(true)
+    }
+
+    fn complete_as(self, durable: bool) -> Result<CompleteFile, Hdf5Error> {
         let Self { target, temporary, backend } = self;
-        if let Err(source) = backend.finish(durable) {
-            return Err(Hdf5Error::Write { path: target, object: "/".to_owned(), source });
+        match backend.finish(durable) {
+            Ok(()) => Ok(CompleteFile { target, temporary, durable }),
+            Err(source) => Err(Hdf5Error::Write { path: target, object: "/".to_owned(), source }),
         }
-        let published = match how {
-            Publish::Replace => temporary.persist(&target),
-            Publish::New => temporary.persist_noclobber(&target),
-        };
-        published.map_err(|error| match error.error.kind() {
-            io::ErrorKind::AlreadyExists => Hdf5Error::Exists { path: target },
-            _ => Hdf5Error::Publish { path: target, source: error.error },
-        })
+    }
+
+    fn publish_as(self, how: Publish, durable: bool) -> Result<(), Hdf5Error> {
+        self.complete_as(durable)?.publish(how)
     }
 
     fn parent(&mut self, path: &str) -> Result<(), Hdf5Error> {
@@ -324,13 +330,65 @@ impl FileWriter {
     }
 }
 
+/// A file that is complete, but has its temporary name still; without being published it is removed.
+#[derive(Debug)]
+pub struct CompleteFile {
+    target: PathBuf,
+    temporary: TempPath,
+    durable: bool,
+}
+
+impl CompleteFile {
+    /// The name that the file has now: what is read there is what will be published.
+    pub fn temporary_path(&self) -> &Path {
+        &self.temporary
+    }
+
+    /// Gives the file its name, and waits until the disk knows the name.
+    ///
+    /// # Errors
+    ///
+    /// [`Hdf5Error::Exists`] (only by [`Publish::New`]), [`Hdf5Error::Publish`]. The temporary file
+    /// is gone then, and what was there is untouched.
+    pub fn publish(self, how: Publish) -> Result<(), Hdf5Error> {
+        let Self { target, temporary, durable } = self;
+        let published = match how {
+            Publish::Replace => temporary.persist(&target),
+            Publish::New => temporary.persist_noclobber(&target),
+        };
+        if let Err(error) = published {
+            return Err(match error.error.kind() {
+                io::ErrorKind::AlreadyExists => Hdf5Error::Exists { path: target },
+                _ => Hdf5Error::Publish { path: target, source: error.error },
+            });
+        }
+        if durable {
+            sync_folder(folder_of(&target));
+        }
+        Ok(())
+    }
+}
+
+/// Waits until the disk has the names in a folder.
+///
+/// Not every system and file system can do that; where it fails the files are there all the same,
+/// so it is no error.
+fn sync_folder(folder: &Path) {
+    if cfg!(unix) {
+        let _ = fs::File::open(folder).and_then(|folder| folder.sync_all());
+    }
+}
+
+fn folder_of(target: &Path) -> &Path {
+    match target.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    }
+}
+
 /// A new, empty file beside the target: `rf@0.000.h5` gives `tmp.rf@0.000.XXXXXX.h5`, a name that
 /// readers of Digital RF pass over.
 fn temporary(target: &Path) -> io::Result<TempPath> {
-    let folder = match target.parent() {
-        Some(parent) if parent != Path::new("") => parent,
-        _ => Path::new("."),
-    };
     let stem = target.file_stem().unwrap_or_default().to_string_lossy();
     let prefix = format!("tmp.{stem}.");
     let mut builder = tempfile::Builder::new();
@@ -338,5 +396,5 @@ fn temporary(target: &Path) -> io::Result<TempPath> {
     // Without this the file would be readable by its owner only, as befits secrets, not data.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    Ok(builder.tempfile_in(folder)?.into_temp_path())
+    Ok(builder.tempfile_in(folder_of(target))?.into_temp_path())
 }
