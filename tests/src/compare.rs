@@ -113,11 +113,11 @@ impl Witness {
 /// zero-frequency 1e-4, indices equal or tied, everything else equal.
 pub fn compare(ours: &Path, theirs: &Path, plan: &AnalysisPlan, first: usize, what: &str) {
     let (a, b) = (File::open(ours).expect("ours"), File::open(theirs).expect("theirs"));
-    assert_eq!(
-        a.datasets("/").expect("reads"),
-        b.datasets("/").expect("reads"),
-        "{what}: datasets"
-    );
+    // Ours alone: all was computed.
+    let mut datasets = a.datasets("/").expect("reads");
+    datasets.retain(|name| name != "integration_status");
+    assert!(floats(&a, "integration_status").iter().all(|&status| status == 0.0), "{what}: status");
+    assert_eq!(datasets, b.datasets("/").expect("reads"), "{what}: datasets");
     for name in b.datasets("/").expect("reads") {
         // A file's pointing has a row for each integration in it. The peer's has as many as a full
         // file would have, or one less where a product of floats comes out just below.

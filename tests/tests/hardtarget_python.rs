@@ -99,6 +99,7 @@ const WAYS: [(&str, &str, Method, ZeroFrequency); 3] = [
 fn files(dir: &Path) -> Vec<PathBuf> {
     let folders = fs::read_dir(dir).expect("lists").map(|entry| entry.expect("lists").path());
     let mut files: Vec<PathBuf> = folders
+        .filter(|path| path.is_dir())
         .flat_map(|folder| fs::read_dir(folder).expect("lists"))
         .map(|entry| entry.expect("lists").path())
         .collect();

@@ -52,7 +52,7 @@ fn digital_rf_reads_simulated_products_sample_by_sample() {
             // Our own reader, too.
             let source = Source::DigitalRf { dir: product.clone(), channel: channel.to_owned() };
             let mut reader = source.open().unwrap();
-            let bounds = reader.bounds().unwrap();
+            let bounds = reader.extent().unwrap().samples;
             assert_eq!(
                 bounds,
                 synthesis.first_sample()..synthesis.first_sample() + synthesis.n_samples()

@@ -6,7 +6,8 @@
 //! the transmitted code, removes the phase of an acceleration, and looks for the strongest
 //! frequency. [`Experiment`] says how the radar worked, [`Processing`] what is searched, and
 //! [`Derived`] follows from the two: index levels, axes and lengths. A [`GmfKernel`] makes a
-//! [`GmfPlan`] for them once, and the plan is executed for every integration.
+//! [`GmfPlan`] for them once, and the plan is executed for every integration. What it finds lies on
+//! a grid; an [`Optimizer`] then moves the peak to where it is.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -53,6 +54,7 @@ mod error;
 mod experiment;
 mod ini;
 mod kernel;
+mod optimize;
 mod prepare;
 mod processing;
 mod reference;
@@ -64,6 +66,7 @@ pub use error::{ConfigError, KernelError, ParameterError, SamplesError};
 pub use experiment::Experiment;
 pub use kernel::{GmfKernel, GmfPlan, Integration, KernelOptions, Method, ZeroFrequency};
 pub use num_complex::{Complex32, Complex64};
+pub use optimize::{Objective, Optimize, Optimized, Optimizer};
 pub use prepare::PreparedSamples;
 pub use processing::Processing;
 pub use reference::{Reference, ReferencePlan, ReferenceRow};

@@ -1,9 +1,11 @@
 //! What is searched: the `[signal-processing]` section of a processing configuration.
 
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
 
 use crate::ini::Section;
-use crate::{ConfigError, Method};
+use crate::{ConfigError, Method, Optimize};
 
 const SECTION: &str = "signal-processing";
 
@@ -34,6 +36,9 @@ pub struct Processing {
     pub gmf_implementation: Option<String>,
     /// Method of the search (`gmf_method`), where the file chooses one.
     pub gmf_method: Option<Method>,
+    /// How peaks are refined, where `gmf_method` is one of hardtarget's `optimize-grid-gmf` and
+    /// `optimize-scipy-gmf`; the method of the search is `fgmf` then.
+    pub optimize: Option<Optimize>,
     /// Graphics processors on each node (`node_gpus`).
     pub node_gpus: u32,
     /// Periods that are integrated coherently (`n_ipp`).
@@ -66,6 +71,7 @@ impl Default for Processing {
         Self {
             gmf_implementation: None,
             gmf_method: None,
+            optimize: None,
             node_gpus: 1,
             n_ipp: 10,
             ipp_offset: 0,
@@ -95,9 +101,11 @@ impl Processing {
         const NUMBER: &str = "a number";
         let mut section = Section::parse(file, text, SECTION)?;
         let d = Self::default();
+        let method: Option<MethodKey> = section.take("gmf_method", MethodKey::EXPECTED)?;
         let parsed = Self {
             gmf_implementation: section.take("gmf_implementation", "a kernel's name")?,
-            gmf_method: section.take("gmf_method", "fgmf or fdpt")?,
+            gmf_method: method.map(|key| key.method),
+            optimize: method.and_then(|key| key.optimize),
             node_gpus: section.take("node_gpus", COUNT)?.unwrap_or(d.node_gpus),
             n_ipp: section.take("n_ipp", COUNT)?.unwrap_or(d.n_ipp),
             ipp_offset: section.take("ipp_offset", COUNT)?.unwrap_or(d.ipp_offset),
@@ -123,6 +131,28 @@ impl Processing {
         };
         section.finish(&KEYS)?;
         Ok(parsed)
+    }
+}
+
+/// What `gmf_method` may say: how the grid is searched, or how peaks are refined after that.
+#[derive(Clone, Copy)]
+struct MethodKey {
+    method: Method,
+    optimize: Option<Optimize>,
+}
+
+impl MethodKey {
+    const EXPECTED: &str = "fgmf, fdpt, optimize-grid-gmf or optimize-scipy-gmf";
+}
+
+impl FromStr for MethodKey {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        if name.starts_with("optimize-") {
+            return Ok(Self { method: Method::Fgmf, optimize: Some(name.parse()?) });
+        }
+        Ok(Self { method: name.parse()?, optimize: None })
     }
 }
 
@@ -163,5 +193,20 @@ mod tests {
             let processing = Processing::from_ini("cfg.ini", &text).unwrap();
             assert_eq!(processing.gmf_method, Some(method), "{name}");
         }
+    }
+
+    #[test]
+    fn the_methods_that_refine_mean_a_search_and_its_refinement() {
+        for (name, optimize) in
+            [("optimize-grid-gmf", Optimize::Grid), ("optimize-scipy-gmf", Optimize::Continuous)]
+        {
+            let text = format!("[signal-processing]\ngmf_method = {name}\n");
+            let processing = Processing::from_ini("cfg.ini", &text).unwrap();
+            assert_eq!(processing.gmf_method, Some(Method::Fgmf), "{name}");
+            assert_eq!(processing.optimize, Some(optimize), "{name}");
+        }
+        let text = "[signal-processing]\ngmf_method = optimize-gmf\n";
+        let error = Processing::from_ini("cfg.ini", text).unwrap_err().to_string();
+        assert!(error.contains("'optimize-gmf'") && error.contains("optimize-grid-gmf"), "{error}");
     }
 }

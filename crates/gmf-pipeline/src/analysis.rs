@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use gmf_api::{Derived, Experiment, KernelOptions, Method, Processing};
+use gmf_api::{Derived, Experiment, KernelOptions, Method, Optimize, Processing};
 
 use crate::plan::AnalysisPlan;
 use crate::{AnalysisError, KernelChoice, Source, TimeSpan};
@@ -35,6 +35,8 @@ pub struct Analysis {
     pub span: TimeSpan,
     /// What the kernel computes.
     pub options: KernelOptions,
+    /// How the peak of each integration is refined after the search; `None` leaves it as it is.
+    pub optimize: Option<Optimize>,
     /// Which kernel computes it; `None` is the first of the program's [`crate::KernelSet`].
     pub kernel: Option<KernelChoice>,
     /// Folder of the Digital Metadata with the fields `azimuth` and `elevation`, if there is one.
@@ -44,14 +46,15 @@ pub struct Analysis {
 }
 
 impl Analysis {
-    /// The whole of a recording that holds transmitter and receiver, with the method that
-    /// `processing` names, or `fgmf`.
+    /// The whole of a recording that holds transmitter and receiver, with the method and the
+    /// refinement that `processing` names, or `fgmf` and none.
     #[must_use]
     pub fn new(rx: Source, experiment: Experiment, processing: Processing) -> Self {
         Self {
             rx,
             tx: None,
             options: KernelOptions::new(processing.gmf_method.unwrap_or(Method::Fgmf)),
+            optimize: processing.optimize,
             experiment,
             processing,
             span: TimeSpan::default(),

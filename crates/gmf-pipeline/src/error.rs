@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use gmf_api::{ConfigError, KernelError, ParameterError};
 use thiserror::Error;
 
+use crate::record::Difference;
 use crate::source::SourceError;
 use crate::task::IntegrationFailure;
 
@@ -125,6 +126,58 @@ pub enum AnalysisError {
         /// The names known, separated by commas.
         known: String,
     },
+    /// A record or manifest of a folder of results cannot be used.
+    #[error("{} cannot be used", path.display())]
+    Record {
+        /// The file, or the folder.
+        path: PathBuf,
+        /// What is wrong.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The folder holds the results of a run with other parameters. Nothing was written.
+    #[error(
+        "{} holds the results of another run: {}; choose another folder with -o, or replace them \
+         with --clobber", dir.display(), list(differences)
+    )]
+    OtherRun {
+        /// The folder.
+        dir: PathBuf,
+        /// The parameters in which they differ.
+        differences: Vec<Difference>,
+    },
+    /// The folder holds GMF files of which no record says what they are. Nothing was written.
+    #[error(
+        "{} holds {n_files} GMF files of no recorded run, like {}: choose another folder with -o{}",
+        dir.display(),
+        first.display(),
+        if *replaceable { ", or replace them with --clobber" } else { ", or move them away" }
+    )]
+    Unrecorded {
+        /// The folder.
+        dir: PathBuf,
+        /// How many there are.
+        n_files: usize,
+        /// The first, by its path in the folder.
+        first: PathBuf,
+        /// Whether this run would write files of the same names, so that replacing is possible.
+        replaceable: bool,
+    },
+    /// Other processes are at work in a folder whose results were to be replaced.
+    #[error(
+        "other processes write the results of another run to {}: wait for their end, or choose \
+         another folder with -o", dir.display()
+    )]
+    Busy {
+        /// The folder.
+        dir: PathBuf,
+    },
+    /// The folder has no record of a run, so nothing can be said of its files.
+    #[error("{} has no run.json, the record of a run of polychron analyze", dir.display())]
+    NoRun {
+        /// The folder.
+        dir: PathBuf,
+    },
     /// Integrations could not be computed; the files that would have held them were not written.
     #[error("{n_failed} of {n_integrations} coherent integrations failed, the first: {first}")]
     Integrations {
@@ -153,4 +206,15 @@ pub enum AnalysisError {
         /// Files written by this run.
         n_files: usize,
     },
+}
+
+/// Differences shown in a message; the others are counted.
+const SHOWN: usize = 3;
+
+fn list(differences: &[Difference]) -> String {
+    let shown: Vec<String> = differences.iter().take(SHOWN).map(Difference::to_string).collect();
+    match differences.len().saturating_sub(SHOWN) {
+        0 => shown.join(", "),
+        rest => format!("{}, and {rest} more differ", shown.join(", ")),
+    }
 }

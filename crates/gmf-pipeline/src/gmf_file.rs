@@ -1,12 +1,16 @@
 //! One output file, in hardtarget's layout (docs/formats.md).
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use digital_rf::hdf5::{AttrValue, DatasetOptions, Element, FileWriter, Hdf5Error, Publish};
-use gmf_api::{Derived, KernelOptions, Peak};
+use digital_rf::hdf5::{
+    AttrValue, CompleteFile, DatasetOptions, Element, FileWriter, Hdf5Error, Publish,
+};
+use gmf_api::{Derived, KernelOptions, Optimize, Optimized, Peak};
 
-use crate::Integrated;
+use crate::optimize;
+use crate::{Gap, Integrated, IntegrationStatus};
 
 /// Axes of more elements than this are stored deflated: they are regular, and some are as long as
 /// an integration.
@@ -15,10 +19,14 @@ const DEFLATE_ABOVE: usize = 512;
 /// What one output file holds: the integrations of a task, with all that is needed to read them.
 #[derive(Debug, Clone)]
 pub struct GmfFile {
+    pub(crate) file_idx: usize,
+    pub(crate) integrations: Range<usize>,
+    pub(crate) gaps: Vec<Gap>,
     pub(crate) relative_path: PathBuf,
     pub(crate) epoch_unix_s: f64,
     pub(crate) derived: Arc<Derived>,
     pub(crate) options: KernelOptions,
+    pub(crate) optimize: Option<Optimize>,
     pub(crate) kernel: String,
     pub(crate) rows: Vec<Integrated>,
     pub(crate) pointing: Option<Vec<[f32; 2]>>,
@@ -31,6 +39,8 @@ pub struct PeakRow {
     pub unix_s: f64,
     /// The strongest gate, or `None` where there is no power.
     pub peak: Option<Peak>,
+    /// The same peak refined, where that was asked for.
+    pub optimized: Option<Optimized>,
 }
 
 impl GmfFile {
@@ -58,6 +68,12 @@ impl GmfFile {
         &self.rows
     }
 
+    /// The integrations that have no result, because of their samples.
+    #[must_use]
+    pub fn gaps(&self) -> &[Gap] {
+        &self.gaps
+    }
+
     /// Azimuth and elevation at the start of each integration, in degrees; NaN where the product
     /// does not say, `None` where it says nothing at all.
     #[must_use]
@@ -72,26 +88,36 @@ impl GmfFile {
         self.rows.iter().enumerate().map(move |(idx, done)| PeakRow {
             unix_s: self.epoch_unix_s + idx as f64 * step_s,
             peak: done.row.peak(&self.derived),
+            optimized: done.optimized,
         })
     }
 
     /// Writes the file, whole or not at all.
     ///
-    /// Where an integration has no power, its peak's range, range rate and acceleration are NaN.
+    /// Where an integration has no power, its peak's range, range rate and acceleration are NaN; of
+    /// a gap, everything is.
     ///
     /// # Errors
     ///
     /// [`Hdf5Error`]; [`Hdf5Error::Exists`] if `how` forbids to replace a file.
     pub fn write(&self, path: &Path, how: Publish) -> Result<(), Hdf5Error> {
+        self.complete(path)?.publish(how)
+    }
+
+    /// Writes the file under a temporary name beside `path`, to be published there.
+    pub(crate) fn complete(&self, path: &Path) -> Result<CompleteFile, Hdf5Error> {
         let mut out = Out { file: FileWriter::create(path)? };
         self.write_scales(&mut out)?;
         self.write_grids(&mut out)?;
         self.write_peaks(&mut out)?;
+        if self.optimize.is_some() {
+            optimize::write(&mut out, &self.rows)?;
+        }
         self.write_pointing(&mut out)?;
         self.write_experiment(&mut out)?;
         self.write_processing(&mut out)?;
         out.file.write_scalar("epoch_unix", self.epoch_unix_s)?;
-        out.file.publish(how)
+        out.file.complete()
     }
 
     fn write_scales(&self, out: &mut Out) -> Result<(), Hdf5Error> {
@@ -156,7 +182,12 @@ impl GmfFile {
             peaks.iter().map(|peak| peak.as_ref().map_or(f64::NAN, field)).collect::<Vec<f64>>()
         };
         let powers: Vec<f32> = self.rows.iter().map(|done| done.tx_power).collect();
-        let values: Vec<f32> = peaks.iter().map(|peak| peak.map_or(0.0, |peak| peak.gmf)).collect();
+        let without = |done: &Integrated| if done.status.is_gap() { f32::NAN } else { 0.0 };
+        let values: Vec<f32> = peaks
+            .iter()
+            .zip(&self.rows)
+            .map(|(peak, done)| peak.map_or_else(|| without(done), |peak| peak.gmf))
+            .collect();
         out.data("tx_power", &shape, &powers, "Transmitted signal power")?;
         out.data("range_peak", &shape, &column(|p| p.range_m), "Range at peak GMF")?;
         out.data(
@@ -171,7 +202,20 @@ impl GmfFile {
             &column(|p| p.acceleration_m_s2),
             "Acceleration at peak GMF",
         )?;
-        out.data("gmf_peak", &shape, &values, "Peak GMF")
+        out.data("gmf_peak", &shape, &values, "Peak GMF")?;
+        self.write_status(out)
+    }
+
+    fn write_status(&self, out: &mut Out) -> Result<(), Hdf5Error> {
+        const NAME: &str = "integration_status";
+        let codes: Vec<i8> = self.rows.iter().map(|done| done.status.code()).collect();
+        out.data(NAME, &[codes.len()], &codes, "Whether the integration was computed")?;
+        // As the CF conventions explain codes.
+        let all = IntegrationStatus::ALL;
+        let values = all.iter().map(|status| i64::from(status.code())).collect();
+        let meanings = all.map(IntegrationStatus::name).join(" ");
+        out.file.set_attr(NAME, "flag_values", &AttrValue::I64s(values))?;
+        out.text(NAME, "flag_meanings", &meanings)
     }
 
     fn write_pointing(&self, out: &mut Out) -> Result<(), Hdf5Error> {
@@ -224,6 +268,7 @@ impl GmfFile {
         group.text("gmf_implementation", Some(&self.kernel))?;
         group.text("gmf_method", Some(self.options.method.name()))?;
         group.text("gmf_zero_frequency_term", Some(self.options.zero_frequency.name()))?;
+        group.text("gmf_optimize", self.optimize.map(Optimize::name))?;
         group.int("node_gpus", i64::from(p.node_gpus))?;
         group.int("n_ipp", p.n_ipp as i64)?;
         group.int("ipp_offset", p.ipp_offset as i64)?;
@@ -250,7 +295,7 @@ impl GmfFile {
 }
 
 /// A file under way, with the conventions of the layout.
-struct Out {
+pub(crate) struct Out {
     file: FileWriter,
 }
 
@@ -273,9 +318,9 @@ impl Out {
         units.map_or(Ok(()), |units| self.text(name, "units", units))
     }
 
-    /// A dataset over integrations, and perhaps over ranges (or, for the pointing, over something
-    /// that has no scale).
-    fn data<T: Element>(
+    /// A dataset over integrations, and perhaps over ranges (or, for the pointing and the refined
+    /// peaks, over something that has no scale).
+    pub(crate) fn data<T: Element>(
         &mut self,
         name: &str,
         shape: &[usize],
@@ -286,7 +331,9 @@ impl Out {
         self.file.attach_scale(name, 0, "integration_index")?;
         match (shape.len(), name) {
             (1, _) => self.file.label_dims(name, &["t"])?,
-            (_, "pointing") => self.file.label_dims(name, &["t", ""])?,
+            (_, "pointing" | "gmf_optimized_peak" | "gmf_optimized") => {
+                self.file.label_dims(name, &["t", ""])?;
+            }
             _ => {
                 self.file.attach_scale(name, 1, "ranges")?;
                 self.file.label_dims(name, &["t", "r"])?;

@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use digital_rf::SampleRate;
 use gmf_api::Derived;
-use jiff::Timestamp;
-use jiff::tz::TimeZone;
 
+use crate::layout::RunLayout;
 use crate::pointing::Pointing;
-use crate::{Analysis, AnalysisError, Compat};
+use crate::source::Extent;
+use crate::{Analysis, AnalysisError, Compat, DamagedEnd};
 
 /// An analysis whose integrations and files are fixed.
 ///
@@ -22,8 +22,8 @@ pub struct AnalysisPlan {
     analysis: Analysis,
     derived: Arc<Derived>,
     rate: SampleRate,
-    first_sample: u64,
-    n_integrations: usize,
+    layout: RunLayout,
+    damaged_ends: Vec<DamagedEnd>,
     pointing: Pointing,
 }
 
@@ -55,7 +55,7 @@ impl AnalysisPlan {
                 metadata_hz,
             });
         }
-        let rx_bounds = rx.bounds()?;
+        let Extent { samples: rx_bounds, damaged: mut damaged_ends } = rx.extent()?;
         let mut recording = rx_bounds.clone();
         // The transmitter is not read beyond its own periods, so it may end `ipp_offset` sooner.
         let mut last_end = rx_bounds.end;
@@ -69,7 +69,8 @@ impl AnalysisPlan {
             if tx.rate() != rate {
                 return Err(unmatched("their sample rate"));
             }
-            let bounds = tx.bounds()?;
+            let Extent { samples: bounds, damaged } = tx.extent()?;
+            damaged_ends.extend(damaged);
             recording.start = recording.start.max(bounds.start);
             last_end = last_end.min(bounds.end);
             if recording.start >= last_end {
@@ -95,8 +96,19 @@ impl AnalysisPlan {
             });
         }
         let pointing = Pointing::open(analysis.pointing.as_deref())?;
-        let first_sample = span.start;
-        Ok(Self { analysis, derived, rate, first_sample, n_integrations, pointing })
+        damaged_ends.retain(|file| match file.at_start {
+            true => analysis.span.start.is_none(),
+            false => analysis.span.end.is_none(),
+        });
+        let layout = RunLayout {
+            first_sample: span.start,
+            sample_rate_num: rate.num(),
+            sample_rate_den: rate.den(),
+            integration_samples: one,
+            n_integrations,
+            integrations_per_file: derived.processing().num_cohints_per_file,
+        };
+        Ok(Self { analysis, derived, rate, layout, damaged_ends, pointing })
     }
 
     /// What is analysed.
@@ -120,38 +132,36 @@ impl AnalysisPlan {
     /// How many coherent integrations there are.
     #[must_use]
     pub fn n_integrations(&self) -> usize {
-        self.n_integrations
+        self.layout.n_integrations
     }
 
     /// How many files hold them.
     #[must_use]
     pub fn n_files(&self) -> usize {
-        self.n_integrations.div_ceil(self.derived.processing().num_cohints_per_file)
+        self.layout.n_files()
     }
 
     /// The first sample of an integration, counted from the Unix epoch.
     #[must_use]
     pub fn integration_start(&self, integration: usize) -> u64 {
-        self.first_sample + integration as u64 * self.derived.integration_samples() as u64
+        self.layout.integration_start(integration)
     }
 
     /// The file of number `file_idx`, which is below [`AnalysisPlan::n_files`].
     #[must_use]
     pub fn file(&self, file_idx: usize) -> FileTask {
-        let per_file = self.derived.processing().num_cohints_per_file;
-        let first = file_idx.saturating_mul(per_file);
-        let integrations = first..first.saturating_add(per_file).min(self.n_integrations);
-        let first_sample = self.integration_start(first);
-        let epoch_us = u64::try_from(self.rate.unix_ns(first_sample) / 1000).unwrap_or(u64::MAX);
-        let hour = i64::try_from(epoch_us)
-            .ok()
-            .and_then(|us| Timestamp::from_microsecond(us).ok())
-            .unwrap_or(Timestamp::MAX)
-            .to_zoned(TimeZone::UTC)
-            .strftime("%Y-%m-%dT%H-00-00")
-            .to_string();
-        let relative_path = PathBuf::from(hour).join(format!("gmf-{epoch_us:08}.h5"));
-        FileTask { file_idx, integrations, first_sample, epoch_us, relative_path }
+        self.layout.file(file_idx)
+    }
+
+    /// The files at the ends of the recording that cannot be used, as far as they make the analysis
+    /// shorter: with a start or end time the analysis does not go to that end.
+    #[must_use]
+    pub fn damaged_ends(&self) -> &[DamagedEnd] {
+        &self.damaged_ends
+    }
+
+    pub(crate) fn layout(&self) -> &RunLayout {
+        &self.layout
     }
 
     /// The time of a sample, in seconds after the Unix epoch.

@@ -9,7 +9,7 @@ use pm_api::{CancelToken, Chunk, ParallelManager, RunOptions, Scatter as _};
 
 use crate::plan::{AnalysisPlan, FileTask};
 use crate::task::{Args, Integrate, Integrated, IntegrationFailure, chain, unknown_kernel};
-use crate::{AnalysisError, GmfFile, KernelChoice, KernelSet, Sink};
+use crate::{AnalysisError, Gap, GmfFile, IntegrationStatus, KernelChoice, KernelSet, Sink};
 
 /// What happened in a run.
 #[derive(Debug)]
@@ -83,6 +83,9 @@ pub struct RunReport {
     pub files: Vec<PathBuf>,
     /// Files of this job that were there already.
     pub n_skipped: usize,
+    /// Integrations of this job's files that have no result, because of their samples; in order,
+    /// with those of the files that were there already.
+    pub gaps: Vec<Gap>,
 }
 
 /// A file that waits for the rest of its integrations.
@@ -127,7 +130,10 @@ impl AnalysisPlan {
         let tell = control.observer.unwrap_or(&mut silent);
         let job = control.job.unwrap_or(Job::WHOLE);
 
+        sink.begin(self, &kernel, job)?;
+
         let mut n_skipped = 0;
+        let mut gaps = Vec::new();
         let mut n_files = 0;
         let mut integrations = Vec::new();
         for file_idx in job.tasks(self.n_files()) {
@@ -137,6 +143,7 @@ impl AnalysisPlan {
                 integrations.extend(file.integrations);
             } else {
                 n_skipped += 1;
+                gaps.extend(sink.known_gaps(&file));
             }
         }
         tracing::info!(
@@ -150,6 +157,7 @@ impl AnalysisPlan {
             tx: analysis.tx.clone().filter(|tx| !tx.is_same(&analysis.rx)),
             derived: (**self.derived()).clone(),
             options: analysis.options,
+            optimize: analysis.optimize,
             kernel: kernel.clone(),
             first_sample: self.integration_start(0),
         };
@@ -160,17 +168,18 @@ impl AnalysisPlan {
             tell,
             open: BTreeMap::new(),
             failures: Vec::new(),
-            report: RunReport { n_skipped, ..RunReport::default() },
+            report: RunReport { n_skipped, gaps, ..RunReport::default() },
         };
         let options = RunOptions::default().cancel(&control.cancel);
         let pending = manager.scatter::<Integrate<K>>(args, integrations.clone(), &options)?;
         let summary = pending.for_each(|chunk| collector.take(&integrations, chunk));
-        let Collector { mut failures, report, .. } = collector;
+        let Collector { mut failures, mut report, .. } = collector;
         if control.cancel.is_cancelled() {
             return Err(AnalysisError::Cancelled { n_files: report.files.len() });
         }
         summary?;
         failures.sort_by_key(|failure| failure.integration);
+        report.gaps.sort_by_key(|gap| gap.integration);
         match failures.first() {
             None => Ok(report),
             Some(first) => Err(AnalysisError::Integrations {
@@ -213,7 +222,7 @@ impl<S: Sink + ?Sized> Collector<'_, S> {
 
     fn keep(&mut self, integration: usize, done: Integrated) -> Result<(), AnalysisError> {
         self.report.n_integrations += 1;
-        self.report.n_silent += usize::from(done.tx_power == 0.0);
+        self.report.n_silent += usize::from(done.status == IntegrationStatus::Silent);
         let per_file = self.plan.derived().processing().num_cohints_per_file;
         let file_idx = integration / per_file;
         let open = self.open.entry(file_idx).or_insert_with(|| {
@@ -229,6 +238,7 @@ impl<S: Sink + ?Sized> Collector<'_, S> {
         let Open { task, rows, .. } = self.open.remove(&file_idx).expect("it was just used");
         let rows = rows.into_iter().flatten().collect();
         let file = self.complete(&task, rows)?;
+        self.report.gaps.extend_from_slice(file.gaps());
         (self.tell)(Event::File(&file));
         if self.sink.put(file)? {
             tracing::debug!("wrote {}", task.relative_path.display());
@@ -246,11 +256,27 @@ impl<S: Sink + ?Sized> Collector<'_, S> {
             .clone()
             .map(|integration| plan.integration_start(integration))
             .collect();
+        let gaps = task
+            .integrations
+            .clone()
+            .zip(&rows)
+            .filter(|(_, done)| done.status.is_gap())
+            .map(|(integration, done)| Gap {
+                integration,
+                status: done.status,
+                time: plan.layout().integration_time(integration),
+                reason: done.reason.clone().unwrap_or_default(),
+            })
+            .collect();
         Ok(GmfFile {
+            file_idx: task.file_idx,
+            integrations: task.integrations.clone(),
+            gaps,
             relative_path: task.relative_path.clone(),
             epoch_unix_s: plan.unix_s(task.first_sample),
             derived: Arc::clone(plan.derived()),
             options: plan.analysis().options,
+            optimize: plan.analysis().optimize,
             kernel: self.kernel.name.clone(),
             rows,
             pointing: plan.pointing().at(&starts, plan.sample_rate())?,

@@ -1,19 +1,44 @@
 //! Where finished files go.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use digital_rf::hdf5::{Hdf5Error, Publish};
+use gmf_api::Optimize;
+use jobdiv::Job;
 
-use crate::{AnalysisError, FileTask, GmfFile};
+use crate::folder::{Folder, sync_folder};
+use crate::manifest::{self, Entry};
+use crate::{AnalysisError, AnalysisPlan, FileTask, Gap, GmfFile, KernelChoice};
 
 /// Takes the files of a run, in the order in which they are finished.
 pub trait Sink {
+    /// Prepares for one job of a run; called once, before anything is computed and before any other
+    /// method. A sink that wraps another hands this on.
+    ///
+    /// # Errors
+    ///
+    /// [`AnalysisError`]; the run does not begin then.
+    fn begin(
+        &mut self,
+        plan: &AnalysisPlan,
+        kernel: &KernelChoice,
+        job: Job,
+    ) -> Result<(), AnalysisError>;
+
     /// Whether the file is still needed; its integrations are not computed otherwise.
     fn wants(&mut self, _file: &FileTask) -> bool {
         true
     }
 
-    /// Takes a finished file. `false` says that it had appeared meanwhile and was left alone.
+    /// The gaps in a file that is not wanted, since it is there.
+    fn known_gaps(&mut self, _file: &FileTask) -> Vec<Gap> {
+        Vec::new()
+    }
+
+    /// Takes a finished file. `false` says that it had appeared meanwhile, equal to the bit, and was
+    /// left alone.
     ///
     /// # Errors
     ///
@@ -23,6 +48,10 @@ pub trait Sink {
 
 /// Keeps the files in memory.
 impl Sink for Vec<GmfFile> {
+    fn begin(&mut self, _: &AnalysisPlan, _: &KernelChoice, _: Job) -> Result<(), AnalysisError> {
+        Ok(())
+    }
+
     fn put(&mut self, file: GmfFile) -> Result<bool, AnalysisError> {
         self.push(file);
         Ok(true)
@@ -31,20 +60,41 @@ impl Sink for Vec<GmfFile> {
 
 /// Writes the files into a folder, each whole or not at all.
 ///
-/// A file that is there already is not computed again, unless the sink was made to replace it. Of
-/// several writers of one file exactly one wins.
-#[derive(Debug, Clone)]
+/// The folder belongs to one run: a record (`run.json`) holds what determines the bytes of its
+/// files, and a run with other parameters is refused. Each job keeps a manifest of what it wrote.
+/// A file that is there with the bytes that a manifest says is not computed again, unless the sink
+/// was made to replace it, or the analysis asks for refined peaks that it has not. Of several writers of one file exactly one wins, and the others verify
+/// that they would have written the same. The layout is in docs/formats.md.
+#[derive(Debug)]
 pub struct FolderSink {
     dir: PathBuf,
     replace: bool,
+    retry_gaps: bool,
+    begun: Option<Begun>,
+}
+
+/// What a job knows of its folder.
+#[derive(Debug)]
+struct Begun {
+    folder: Folder,
+    /// Of the files that were asked for and are there, by their number.
+    known_gaps: BTreeMap<usize, Vec<Gap>>,
+    started: Instant,
+    optimize: Option<Optimize>,
 }
 
 impl FolderSink {
-    /// Writes below `dir`, which is made when the first file comes. With `replace` files that are
-    /// there are computed and written again.
+    /// Writes below `dir`, which is made when a run begins. With `replace` files that are there are
+    /// computed and written again, and the files of a run with other parameters give way.
     #[must_use]
     pub fn new(dir: impl Into<PathBuf>, replace: bool) -> Self {
-        Self { dir: dir.into(), replace }
+        Self { dir: dir.into(), replace, retry_gaps: false, begun: None }
+    }
+
+    /// Computes files with gaps anew, in the hope that the samples can be read by now.
+    #[must_use]
+    pub fn retry_gaps(self, retry_gaps: bool) -> Self {
+        Self { retry_gaps, ..self }
     }
 
     /// The folder.
@@ -52,26 +102,123 @@ impl FolderSink {
     pub fn dir(&self) -> &Path {
         &self.dir
     }
+
+    fn begun(&mut self) -> &mut Begun {
+        self.begun.as_mut().expect("a sink begins before it is asked for anything")
+    }
 }
 
+/// A sink for the same folder, which has not begun.
+impl Clone for FolderSink {
+    fn clone(&self) -> Self {
+        Self { dir: self.dir.clone(), begun: None, ..*self }
+    }
+}
+
+/// # Panics
+///
+/// When it is asked for anything before it was told to begin.
 impl Sink for FolderSink {
+    fn begin(
+        &mut self,
+        plan: &AnalysisPlan,
+        kernel: &KernelChoice,
+        job: Job,
+    ) -> Result<(), AnalysisError> {
+        // The lock of an earlier run goes first.
+        self.begun = None;
+        let folder = Folder::open(&self.dir, plan, kernel, job, self.replace)?;
+        self.begun = Some(Begun {
+            folder,
+            known_gaps: BTreeMap::new(),
+            started: Instant::now(),
+            optimize: plan.analysis().optimize,
+        });
+        Ok(())
+    }
+
     fn wants(&mut self, file: &FileTask) -> bool {
-        self.replace || !self.dir.join(&file.relative_path).exists()
+        if self.replace {
+            return true;
+        }
+        let retry_gaps = self.retry_gaps;
+        let Begun { folder, optimize, known_gaps, .. } = self.begun();
+        match folder.complete(file) {
+            None => true,
+            Some(entry) => {
+                let unrefined = optimize.is_some() && entry.optimize != *optimize;
+                if !entry.gaps.is_empty() {
+                    known_gaps.insert(file.file_idx, entry.gaps.clone());
+                }
+                unrefined || retry_gaps && !entry.gaps.is_empty()
+            }
+        }
+    }
+
+    fn known_gaps(&mut self, file: &FileTask) -> Vec<Gap> {
+        self.begun().known_gaps.remove(&file.file_idx).unwrap_or_default()
     }
 
     fn put(&mut self, file: GmfFile) -> Result<bool, AnalysisError> {
+        let replace = self.replace;
         let path = self.dir.join(file.relative_path());
         let error = |source: Box<dyn std::error::Error + Send + Sync>| AnalysisError::Write {
             path: path.clone(),
             source,
         };
-        let folder = path.parent().unwrap_or(&self.dir);
-        std::fs::create_dir_all(folder).map_err(|source| error(source.into()))?;
-        let how = if self.replace { Publish::Replace } else { Publish::New };
-        match file.write(&path, how) {
-            Ok(()) => Ok(true),
-            Err(Hdf5Error::Exists { .. }) => Ok(false),
-            Err(source) => Err(error(source.into())),
+        if let Some(hour) = path.parent().filter(|hour| !hour.is_dir()) {
+            std::fs::create_dir_all(hour).map_err(|source| error(source.into()))?;
+            sync_folder(&self.dir);
         }
+        let Begun { folder, started, .. } = self.begun();
+        let known: Vec<String> = folder
+            .entries
+            .of(file.file_idx, file.relative_path())
+            .into_iter()
+            .map(|entry| entry.xxh3.clone())
+            .collect();
+        // What is there of this run was looked at and is not good, or shall be replaced. What is
+        // not of this run's manifests is only replaced if it has other bytes.
+        let mut how = if replace || !known.is_empty() { Publish::Replace } else { Publish::New };
+        let mut others = known;
+        let (bytes, xxh3, won) = loop {
+            let complete = file.complete(&path).map_err(|source| error(source.into()))?;
+            let sum = |path: &Path| manifest::checksum(path).map_err(|e| error(e.into()));
+            let (bytes, ours) = sum(complete.temporary_path())?;
+            match complete.publish(how) {
+                Ok(()) => break (bytes, ours, true),
+                Err(Hdf5Error::Exists { .. }) => {
+                    let (_, theirs) = sum(&path)?;
+                    if theirs == ours {
+                        break (bytes, ours, false);
+                    }
+                    tracing::warn!("{} has other bytes than it should: replaced", path.display());
+                    others.push(theirs);
+                    how = Publish::Replace;
+                }
+                Err(source) => return Err(error(source.into())),
+            }
+        };
+        others.retain(|sum| *sum != xxh3);
+        others.sort_unstable();
+        others.dedup();
+        let entry = Entry {
+            file: file.file_idx,
+            path: file.relative_path().to_owned(),
+            bytes,
+            xxh3,
+            integrations: file.integrations.clone(),
+            gaps: file.gaps.clone(),
+            optimize: file.optimize,
+            seconds: started.elapsed().as_secs_f64(),
+            run: folder.record.hash().to_owned(),
+            replaces: others,
+        };
+        folder
+            .manifest
+            .append(&entry)
+            .map_err(|(path, source)| AnalysisError::Write { path, source: source.into() })?;
+        folder.entries.add(entry);
+        Ok(won)
     }
 }

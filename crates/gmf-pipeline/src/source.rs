@@ -1,14 +1,16 @@
 //! Where samples come from: a Digital RF channel, or memory.
 
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use digital_rf::{LayoutError, SampleRate};
 use gmf_api::Complex32;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+use xxhash_rust::xxh3::Xxh3;
 
+use crate::DamagedEnd;
 use crate::task::chain;
 
 /// Samples of one channel; what a worker opens and reads for itself.
@@ -49,6 +51,17 @@ impl MemorySamples {
     ) -> Result<Self, SourceError> {
         SampleRate::new(rate_num, rate_den)?;
         Ok(Self { first_sample, rate: (rate_num, rate_den), samples })
+    }
+
+    /// A checksum over the samples, by which a run knows them again.
+    pub(crate) fn checksum(&self) -> String {
+        let mut hash = Xxh3::new();
+        for samples in self.samples.chunks(1024) {
+            let bytes: Vec<u8> =
+                samples.iter().flat_map(|z| [z.re, z.im]).flat_map(f32::to_le_bytes).collect();
+            hash.update(&bytes);
+        }
+        format!("{:032x}", hash.digest128())
     }
 
     fn bounds(&self) -> Range<u64> {
@@ -94,17 +107,26 @@ impl From<digital_rf::ReadError> for SourceError {
     }
 }
 
+/// From where to where a recording goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Extent {
+    /// The numbers of the samples there, counted from the Unix epoch; gaps may lie within.
+    pub samples: Range<u64>,
+    /// The files before and after these that cannot be used.
+    pub damaged: Vec<DamagedEnd>,
+}
+
 /// Samples that can be read; made in the worker that reads them, and staying there.
 pub trait SampleReader {
     /// Samples per second.
     fn rate(&self) -> SampleRate;
 
-    /// The numbers of the samples there, counted from the Unix epoch; gaps may lie within.
+    /// From where to where the samples go.
     ///
     /// # Errors
     ///
     /// [`SourceError`] when the recording has no sample at all.
-    fn bounds(&mut self) -> Result<Range<u64>, SourceError>;
+    fn extent(&mut self) -> Result<Extent, SourceError>;
 
     /// Reads as many samples as `samples` has, from number `start` on.
     ///
@@ -167,20 +189,38 @@ impl SampleReader for RfSamples {
         self.channel.properties().layout.rate()
     }
 
-    fn bounds(&mut self) -> Result<Range<u64>, SourceError> {
+    fn extent(&mut self) -> Result<Extent, SourceError> {
         let bounds = self.channel.bounds()?;
-        for skipped in &bounds.skipped {
-            tracing::warn!("passed over {}: {}", skipped.path.display(), chain(&skipped.reason));
-        }
-        bounds.samples.ok_or_else(|| SourceError::Empty {
+        let samples = bounds.samples.ok_or_else(|| SourceError::Empty {
             dir: self.channel.dirs()[0].clone(),
             n_skipped: bounds.skipped.len(),
-        })
+        })?;
+        let rate = self.rate();
+        let first_ms = rate.unix_ms(samples.start);
+        let last_ms = rate.unix_ms(samples.end.saturating_sub(1));
+        let end = |skipped: &digital_rf::Skipped| {
+            let ms = file_ms(&skipped.path)?;
+            // Between the two, which is possible in a channel of several folders, it matters only
+            // to the integrations that read it.
+            (ms < first_ms || ms > last_ms).then(|| DamagedEnd {
+                path: skipped.path.clone(),
+                reason: chain(&skipped.reason),
+                at_start: ms < first_ms,
+            })
+        };
+        Ok(Extent { damaged: bounds.skipped.iter().filter_map(end).collect(), samples })
     }
 
     fn read(&mut self, start: u64, samples: &mut [Complex32]) -> Result<(), SourceError> {
         Ok(self.channel.read_complex32(start, 0, samples)?)
     }
+}
+
+/// The time in the name of a file of samples, `rf@<seconds>.<mmm>.h5`, in milliseconds.
+fn file_ms(path: &Path) -> Option<u64> {
+    let name = path.file_name()?.to_str()?;
+    let (secs, ms) = name.strip_prefix("rf@")?.strip_suffix(".h5")?.split_once('.')?;
+    secs.parse::<u64>().ok()?.checked_mul(1000)?.checked_add(ms.parse().ok()?)
 }
 
 struct MemoryReader(Arc<MemorySamples>);
@@ -191,8 +231,8 @@ impl SampleReader for MemoryReader {
         SampleRate::new(num, den).expect("checked when the samples were made")
     }
 
-    fn bounds(&mut self) -> Result<Range<u64>, SourceError> {
-        Ok(self.0.bounds())
+    fn extent(&mut self) -> Result<Extent, SourceError> {
+        Ok(Extent { samples: self.0.bounds(), damaged: Vec::new() })
     }
 
     fn read(&mut self, start: u64, samples: &mut [Complex32]) -> Result<(), SourceError> {

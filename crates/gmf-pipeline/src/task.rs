@@ -5,13 +5,15 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use gmf_api::{
-    Complex32, Derived, GmfPlan, GridRow, GridRowMut, KernelOptions, PreparedSamples, SamplesError,
+    Complex32, Derived, GmfPlan, GridRow, GridRowMut, KernelOptions, Optimize, Optimized,
+    Optimizer, PreparedSamples, SamplesError,
 };
 use pm_api::{Task, TaskError, Worker};
 use serde::{Deserialize, Serialize};
 
+use crate::optimize;
 use crate::source::SampleReader;
-use crate::{AnalysisError, KernelChoice, KernelSet, Source};
+use crate::{AnalysisError, IntegrationStatus, KernelChoice, KernelSet, Source};
 
 /// What every worker needs to know.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -20,6 +22,7 @@ pub(crate) struct Args {
     pub(crate) tx: Option<Source>,
     pub(crate) derived: Derived,
     pub(crate) options: KernelOptions,
+    pub(crate) optimize: Option<Optimize>,
     pub(crate) kernel: KernelChoice,
     pub(crate) first_sample: u64,
 }
@@ -27,14 +30,42 @@ pub(crate) struct Args {
 /// The result of one coherent integration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Integrated {
+    /// Whether the rest is a result, and if not, why.
+    pub status: IntegrationStatus,
+    /// Of a gap, what was wrong, with the name of the file where there is one.
+    pub reason: Option<String>,
     /// Transmitted energy, `sum |tx|^2`, in the recorder's unit squared; 0 if the transmitter was
-    /// silent, and the row is without power then.
+    /// silent, and the row is without power then; NaN in a gap.
     pub tx_power: f32,
     /// What the kernel found.
     pub row: GridRow,
+    /// The refined peak; `None` where none was asked for, or there is no peak.
+    pub optimized: Option<Optimized>,
 }
 
-/// Why an integration has no result.
+impl Integrated {
+    /// The place of a result that the kernel is going to write.
+    fn computed(tx_power: f32, n_ranges: usize) -> Self {
+        let row = GridRow::new(n_ranges);
+        Self { status: IntegrationStatus::Computed, reason: None, tx_power, row, optimized: None }
+    }
+
+    fn silent(n_ranges: usize) -> Self {
+        Self { status: IntegrationStatus::Silent, ..Self::computed(0.0, n_ranges) }
+    }
+
+    /// What stands for an integration whose samples cannot be had: no number, and no index.
+    fn gap(status: IntegrationStatus, reason: String, n_ranges: usize) -> Self {
+        let row = GridRow {
+            gmf: vec![f32::NAN; n_ranges],
+            zero_frequency: vec![f32::NAN; n_ranges],
+            ..GridRow::new(n_ranges)
+        };
+        Self { status, reason: Some(reason), tx_power: f32::NAN, row, optimized: None }
+    }
+}
+
+/// Why an integration could not be computed, though nothing is wrong with its samples.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IntegrationFailure {
     /// The integration's number.
@@ -73,6 +104,7 @@ pub(crate) struct Model {
     rx: Box<dyn SampleReader>,
     tx: Option<Box<dyn SampleReader>>,
     plan: Box<dyn GmfPlan>,
+    optimizer: Option<Optimizer>,
     rx_samples: Vec<Complex32>,
     tx_samples: Vec<Complex32>,
     /// As many as the kernel likes to have at once.
@@ -98,6 +130,7 @@ impl<K: KernelSet> Task for Integrate<K> {
             rx_samples: vec![Complex32::default(); derived.read_length()],
             tx_samples: vec![Complex32::default(); tx_length],
             prepared: vec![PreparedSamples::new(&derived); plan.batch_len().max(1)],
+            optimizer: args.optimize.map(|how| Optimizer::new(&derived, how)),
             plan,
             derived,
             args: args.clone(),
@@ -154,19 +187,22 @@ impl Model {
             outputs.push(match self.load(slot, integration) {
                 Ok(()) => {
                     loaded.push(first + at);
-                    let tx_power = self.prepared[slot].tx_power();
-                    Ok(Integrated { tx_power, row: GridRow::new(n_ranges) })
+                    Ok(Integrated::computed(self.prepared[slot].tx_power(), n_ranges))
                 }
                 Err(LoadError::Samples(SamplesError::NoTransmission)) => {
-                    Ok(Integrated { tx_power: 0.0, row: GridRow::new(n_ranges) })
+                    Ok(Integrated::silent(n_ranges))
                 }
-                Err(error) => Err(IntegrationFailure {
-                    integration,
-                    message: match error {
-                        LoadError::Read(error) => chain(&error),
-                        LoadError::Samples(error) => chain(&error),
-                    },
-                }),
+                Err(LoadError::Samples(error @ SamplesError::NotFinite { .. })) => {
+                    let status = IntegrationStatus::NotFinite;
+                    Ok(Integrated::gap(status, chain(&error), n_ranges))
+                }
+                Err(LoadError::Samples(error)) => {
+                    Err(IntegrationFailure { integration, message: chain(&error) })
+                }
+                Err(LoadError::Read(error)) => {
+                    let status = IntegrationStatus::Unreadable;
+                    Ok(Integrated::gap(status, chain(&error), n_ranges))
+                }
             });
         }
         let prepared: Vec<_> =
@@ -178,6 +214,13 @@ impl Model {
             .filter_map(|(_, output)| output.as_mut().ok().map(|done| done.row.as_mut()))
             .collect();
         self.plan.execute_batch(&prepared, &mut rows)?;
+        if let Some(optimizer) = &mut self.optimizer {
+            for (prepared, &at) in self.prepared.iter().zip(&loaded) {
+                if let Ok(done) = &mut outputs[at] {
+                    optimize::refine(optimizer, &self.derived, prepared, done)?;
+                }
+            }
+        }
         Ok(())
     }
 }

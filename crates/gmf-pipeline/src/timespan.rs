@@ -80,7 +80,7 @@ pub(crate) fn utc(rate: SampleRate, sample: u64) -> String {
     utc_text(i128::try_from(rate.unix_ns(sample)).unwrap_or(i128::MAX))
 }
 
-fn utc_text(ns: i128) -> String {
+pub(crate) fn utc_text(ns: i128) -> String {
     match Timestamp::from_nanosecond(ns) {
         Ok(timestamp) => timestamp.to_string(),
         Err(_) => format!("{ns} ns after 1970"),

@@ -13,7 +13,7 @@ use polychron::jobdiv::Job;
 use polychron::pm::{CancelToken, ParallelManager, PmError};
 
 use crate::args::{AnalyzeArgs, CompatArg, KernelArg, ParallelArgs};
-use crate::output::{Interrupted, Usage, say};
+use crate::output::{Gaps, Interrupted, Usage, remark, say};
 use crate::{interrupt, job, progress};
 
 pub(crate) fn run(args: &AnalyzeArgs) -> anyhow::Result<()> {
@@ -33,10 +33,47 @@ pub(crate) fn run(args: &AnalyzeArgs) -> anyhow::Result<()> {
     );
 
     let cancel = interrupt::token()?;
-    let mut sink = FolderSink::new(&args.output, args.clobber);
+    let mut sink = FolderSink::new(&args.output, args.clobber).retry_gaps(args.retry_gaps);
     let report = run_with_bar(&plan, &*manager, &mut sink, job, &cancel, args.progress)?;
     report_to_user(args, &plan, &report, started);
-    Ok(())
+    tell_gaps(&plan, job, &report)
+}
+
+/// Gaps and damaged files that are told one by one; the others are counted.
+const TOLD: usize = 10;
+
+/// Tells what could not be analysed, which is the run's result where there is any.
+fn tell_gaps(plan: &AnalysisPlan, job: Job, report: &RunReport) -> anyhow::Result<()> {
+    let ends = plan.damaged_ends();
+    if report.gaps.is_empty() && ends.is_empty() {
+        return Ok(());
+    }
+    tell_some(ends.iter().map(|end| format!("shorter: {end}")));
+    tell_some(report.gaps.iter().map(|gap| format!("gap: {gap}")));
+    let n_integrations: usize =
+        job.tasks(plan.n_files()).map(|file_idx| plan.file(file_idx).integrations.len()).sum();
+    let mut said = Vec::new();
+    if !report.gaps.is_empty() {
+        let n = report.gaps.len();
+        said.push(format!(
+            "{n} of {n_integrations} integrations have no result (--retry-gaps tries them again)"
+        ));
+    }
+    if !ends.is_empty() {
+        said.push(format!("the recording is shorter by {} damaged files", ends.len()));
+    }
+    Err(Gaps(said.join("; ")).into())
+}
+
+/// Prints the first of many lines to stderr.
+pub(crate) fn tell_some(lines: impl ExactSizeIterator<Item = String>) {
+    let n_more = lines.len().saturating_sub(TOLD);
+    for line in lines.take(TOLD) {
+        remark(line);
+    }
+    if n_more > 0 {
+        remark(format_args!("… and {n_more} more"));
+    }
 }
 
 /// Runs a job with a progress bar over its integrations.
@@ -96,6 +133,7 @@ fn analysis(args: &AnalyzeArgs) -> anyhow::Result<Analysis> {
         TimeSpan { start: time(&args.start_time, "start")?, end: time(&args.end_time, "end")? };
     let method = args.method.map_or(analysis.options.method, |method| method.0);
     analysis.options = KernelOptions::new(method).zero_frequency(args.zero_frequency.0);
+    analysis.optimize = args.optimize.map_or(analysis.optimize, |how| Some(how.0));
     analysis.compat = args.compat.map(|CompatArg::Hardtarget| Compat::Hardtarget);
     Ok(analysis)
 }

@@ -4,8 +4,14 @@ use std::path::PathBuf;
 
 use clap::builder::PossibleValue;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
-use polychron::gmf::{Method, ZeroFrequency};
+use polychron::gmf::{Method, Optimize, ZeroFrequency};
 use polychron::gmf_pipeline::simulate::{Dtype, Target};
+
+use crate::check::CheckArgs;
+use crate::inspect::InspectArgs;
+#[cfg(feature = "plot")]
+use crate::plot::PlotArgs;
+use crate::shell::{CompletionsArgs, ManArgs};
 
 /// Radar analysis in parallel: simulate a recording, search it for moving targets.
 #[derive(Debug, Parser)]
@@ -20,8 +26,9 @@ Examples:
   polychron demo
   polychron simulate out/product --target r=1996e3,v=400,a=60,snr=25
   polychron analyze out/product rx --config cfg.ini -o out/gmf -p
+  polychron plot gmf out/gmf -o peaks.png
 
-Exit codes: 0 done, 1 failed, 2 usage, 130 interrupted";
+Exit codes: 0 done, 1 failed, 2 usage, 3 done with gaps, 130 interrupted";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -31,6 +38,19 @@ pub(crate) enum Command {
     Simulate(Box<SimulateArgs>),
     /// Searches a recording for moving targets by the Generalized Matched Filter
     Analyze(Box<AnalyzeArgs>),
+    /// Says what a recording or a folder of results holds
+    Inspect(InspectArgs),
+    /// Draws a recording or results, as PNG or SVG
+    #[cfg(feature = "plot")]
+    Plot(Box<PlotArgs>),
+    /// Says what a search of a recording may ask for
+    Check(CheckArgs),
+    /// Prints a script by which a shell completes the command's words
+    Completions(CompletionsArgs),
+    /// Prints the manual page, or writes those of all commands
+    Man(ManArgs),
+    /// Proves that a folder of results is complete, or names what is missing, damaged or double
+    Merge(MergeArgs),
 }
 
 impl Command {
@@ -39,6 +59,10 @@ impl Command {
             Self::Demo(args) => args.verbose,
             Self::Simulate(args) => args.verbose,
             Self::Analyze(args) => args.verbose,
+            Self::Inspect(_) | Self::Check(_) | Self::Completions(_) | Self::Man(_) => 0,
+            #[cfg(feature = "plot")]
+            Self::Plot(_) => 0,
+            Self::Merge(args) => args.verbose,
         }
     }
 }
@@ -98,11 +122,16 @@ Examples:
   polychron analyze product rx --txchnl tx --config cfg.ini -o gmf -m fdpt
   polychron analyze product uhf -s 2021-04-12T12:15:40.2 -e 2021-04-12T12:16:00 -o gmf
   polychron analyze product uhf --relative_time -s 10 -o gmf
+  polychron analyze product uhf --config cfg.ini -o gmf --optimize    also adds it to a finished run
   polychron analyze product uhf --config cfg.ini -o gmf --job 1/4     on the first of four machines
   mpirun -np 4 polychron analyze product uhf --config cfg.ini -o gmf  each rank does a quarter
 
-Files of an earlier run that are complete are kept, so an interrupted run can be started again;
---clobber computes them anew.")]
+Files that are complete, by manifest and checksum, are kept, so an interrupted run can be started
+again, also with another number of jobs. A folder holds one run: other parameters are refused,
+unless --clobber replaces its files. `polychron merge` proves that all files are there.
+
+Integrations whose samples are missing, damaged or not finite are marked in the files, told at the
+end, and give exit code 3.")]
 pub(crate) struct AnalyzeArgs {
     /// Folder of the product: metadata.ini and a folder for each channel
     pub(crate) rx: PathBuf,
@@ -145,12 +174,20 @@ pub(crate) struct AnalyzeArgs {
     /// Takes the times as seconds from the start of the recording
     #[arg(long = "relative_time", alias = "relative-time")]
     pub(crate) relative_time: bool,
-    /// Computes and replaces files that are there already
+    /// Computes and replaces files that are there already, also those of a run with other parameters
     #[arg(long)]
     pub(crate) clobber: bool,
+    /// Computes files with gaps anew, in the hope that the samples can be read by now
+    #[arg(long = "retry-gaps")]
+    pub(crate) retry_gaps: bool,
     /// Method of the search [default: gmf_method of the config file, or fgmf]
     #[arg(short, long, value_enum)]
     pub(crate) method: Option<MethodArg>,
+    /// Refines the peak of each integration off the grid [default: not at all, unless gmf_method
+    /// of the config file is optimize-grid-gmf or optimize-scipy-gmf; without HOW: continuous]
+    #[arg(long, value_enum, value_name = "HOW", num_args = 0..=1,
+        default_missing_value = "continuous")]
+    pub(crate) optimize: Option<OptimizeArg>,
     /// Kernel [default: gmf_implementation of the config file, or the first of these]
     #[arg(short, long, value_enum)]
     pub(crate) implementation: Option<KernelArg>,
@@ -165,6 +202,23 @@ pub(crate) struct AnalyzeArgs {
     pub(crate) parallel: ParallelArgs,
     #[command(flatten)]
     pub(crate) job: JobArgs,
+    /// Tells more; twice tells all
+    #[arg(short, long, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  polychron merge gmf --json
+
+Exit codes: 0 complete, 1 not complete, 3 complete but for gaps in the recording")]
+pub(crate) struct MergeArgs {
+    /// Folder of the results
+    pub(crate) dir: PathBuf,
+    /// Prints JSON
+    #[arg(long)]
+    pub(crate) json: bool,
     /// Tells more; twice tells all
     #[arg(short, long, action = ArgAction::Count)]
     pub(crate) verbose: u8,
@@ -291,6 +345,26 @@ impl ValueEnum for MethodArg {
             _ => PossibleValue::new("fgmf")
                 .alias("grid-fast-gmf")
                 .help("Every acceleration of the grid"),
+        })
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OptimizeArg(pub(crate) Optimize);
+
+impl ValueEnum for OptimizeArg {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Self(Optimize::Grid), Self(Optimize::Continuous)]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(match self.0 {
+            Optimize::Grid => PossibleValue::new("grid")
+                .alias("optimize-grid-gmf")
+                .help("The best of 20 range rates times 20 accelerations around the peak"),
+            _ => PossibleValue::new("continuous")
+                .alias("optimize-scipy-gmf")
+                .help("From there, and from the lobes around the peak, on to the top"),
         })
     }
 }

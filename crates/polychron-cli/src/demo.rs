@@ -8,7 +8,8 @@ use anyhow::Context as _;
 use polychron::gmf::{GridRow, Peak};
 use polychron::gmf_pipeline::simulate::{Simulation, Synthesis, Target, Truth};
 use polychron::gmf_pipeline::{
-    Analysis, AnalysisPlan, FolderSink, GmfFile, Sink, detections, noise_floor, snr_db,
+    Analysis, AnalysisError, AnalysisPlan, FolderSink, GmfFile, KernelChoice, Sink, detections,
+    noise_floor, snr_db,
 };
 use polychron::jobdiv::Job;
 
@@ -85,12 +86,16 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<()> {
     let report = run_with_bar(&plan, &*manager, &mut sink, Job::WHOLE, &cancel, true)?;
     sink.files.sort_by(|a, b| a.relative_path().cmp(b.relative_path()));
     show_detections(&plan, &synthesis, &sink.files);
+    #[cfg(feature = "plot")]
+    let picture = draw(args, &plan, &synthesis, &sink.files)?;
 
     say(format_args!("\nThe recording:       {}", product.display()));
     say(format_args!("What was searched:   {}", config.display()));
     for file in &report.files {
         say(format_args!("What was found:      {}", results.join(file).display()));
     }
+    #[cfg(feature = "plot")]
+    say(format_args!("A picture of both:   {}", picture.display()));
     // As it was called, which may be a path that cargo chose.
     let program = std::env::args().next().unwrap_or_else(|| "polychron".to_owned());
     say(format_args!(
@@ -135,7 +140,16 @@ struct Both {
 }
 
 impl Sink for Both {
-    fn put(&mut self, file: GmfFile) -> Result<bool, polychron::gmf_pipeline::AnalysisError> {
+    fn begin(
+        &mut self,
+        plan: &AnalysisPlan,
+        kernel: &KernelChoice,
+        job: Job,
+    ) -> Result<(), AnalysisError> {
+        self.folder.begin(plan, kernel, job)
+    }
+
+    fn put(&mut self, file: GmfFile) -> Result<bool, AnalysisError> {
         let written = self.folder.put(file.clone())?;
         self.files.push(file);
         Ok(written)
@@ -154,9 +168,7 @@ fn show_detections(plan: &AnalysisPlan, synthesis: &Synthesis, files: &[GmfFile]
     let step_s = derived.integration_samples() as f64 / plan.sample_rate().as_f64();
     let (mut n_found, mut n_expected, mut n_false) = (0, 0, 0);
     for (idx, row) in rows.iter().enumerate() {
-        let least =
-            (0..).map(|n| floor * 1.05f32.powi(n)).find(|&v| snr_db(v, floor) >= LEAST_SNR_DB);
-        let mut found = detections(row, derived, least.unwrap_or(f32::MAX), SEPARATION);
+        let mut found = detections(row, derived, least_value(floor), SEPARATION);
         found.sort_by_key(|peak| peak.range_idx);
         let mut truths = synthesis.truth(derived, idx as u64);
         truths.retain(|truth| truth.within_gates);
@@ -199,6 +211,66 @@ fn show_detections(plan: &AnalysisPlan, synthesis: &Synthesis, files: &[GmfFile]
          (Truth of the range rate: under the acceleration found, which has steps of {:.1} m/s^2.)",
         derived.acceleration_step_m_s2(),
     ));
+}
+
+/// The least value of the filter that counts as detection.
+fn least_value(floor: f32) -> f32 {
+    let values = (0..).map(|n| floor * 1.05f32.powi(n)).take_while(|value| value.is_finite());
+    values.into_iter().find(|&value| snr_db(value, floor) >= LEAST_SNR_DB).unwrap_or(f32::MAX)
+}
+
+/// Draws what was found over what is true, beside the results.
+#[cfg(feature = "plot")]
+fn draw(
+    args: &DemoArgs,
+    plan: &AnalysisPlan,
+    synthesis: &Synthesis,
+    files: &[GmfFile],
+) -> anyhow::Result<std::path::PathBuf> {
+    use crate::plot::{Echo, Results, TruthLine, write_demo};
+
+    let derived = plan.derived();
+    let step_s = derived.integration_samples() as f64 / plan.sample_rate().as_f64();
+    let folder = polychron::gmf_pipeline::GmfFolder::open(args.output.join("gmf"))?;
+    let results = Results::open(folder, LEAST_SNR_DB, false)?;
+    let rows = || files.iter().flat_map(|file| file.rows()).map(|done| &done.row);
+    let start_s = files.first().map_or(0.0, GmfFile::epoch_unix_s);
+    let middle_s = |idx: usize| start_s + (idx as f64 + 0.5) * step_s;
+    let floor = noise_floor(rows()).unwrap_or(f32::NAN);
+    let mut echoes = Vec::new();
+    for (idx, row) in rows().enumerate() {
+        for peak in detections(row, derived, least_value(floor), SEPARATION) {
+            echoes.push(Echo {
+                unix_s: middle_s(idx),
+                range_m: peak.range_m,
+                range_rate_m_s: peak.range_rate_m_s,
+                acceleration_m_s2: peak.acceleration_m_s2,
+                snr_db: snr_db(peak.gmf, floor),
+            });
+        }
+    }
+    let n_targets = synthesis.simulation().targets.len();
+    let course = |target: usize| {
+        let truths =
+            (0..plan.n_integrations()).map(|idx| (idx, synthesis.truth(derived, idx as u64)));
+        let echo = |(idx, truths): (usize, Vec<Truth>)| {
+            let truth = truths.get(target)?;
+            Some(Echo {
+                unix_s: middle_s(idx),
+                range_m: truth.range_m,
+                range_rate_m_s: truth.range_rate_m_s,
+                acceleration_m_s2: truth.acceleration_m_s2,
+                snr_db: f64::NAN,
+            })
+        };
+        truths.filter_map(echo).collect()
+    };
+    let truth: Vec<TruthLine> = (0..n_targets)
+        .map(|idx| TruthLine { name: format!("target {}", idx + 1), course: course(idx) })
+        .collect();
+    let path = args.output.join("demo.png");
+    write_demo(&path, &results, &echoes, &truth)?;
+    Ok(path)
 }
 
 /// Takes the target whose range is that of the peak, within a few gates.

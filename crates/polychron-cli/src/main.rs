@@ -1,17 +1,26 @@
-//! The `polychron` command: `demo`, `simulate`, `analyze`.
+//! The `polychron` command: simulates, analyses, inspects and draws.
 //!
-//! Exit codes: 0 done, 1 failed, 2 usage, 130 interrupted.
+//! Exit codes: 0 done, 1 failed, 2 usage, 3 done with gaps, 130 interrupted.
 
 #![forbid(unsafe_code)]
 
 mod analyze;
 mod args;
+mod check;
 mod demo;
+mod files;
+mod inspect;
 mod interrupt;
 mod job;
+mod merge;
 mod output;
+#[cfg(feature = "plot")]
+mod plot;
+mod product;
 mod progress;
+mod shell;
 mod simulate;
+mod units;
 
 use std::process::ExitCode;
 
@@ -19,7 +28,7 @@ use clap::Parser as _;
 use tracing::Level;
 
 use crate::args::{Cli, Command};
-use crate::output::{Interrupted, Usage};
+use crate::output::{Gaps, Interrupted, Usage};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -28,6 +37,13 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Simulate(args) => simulate::run(&args),
         Command::Analyze(args) => analyze::run(&args),
+        Command::Inspect(args) => inspect::run(&args),
+        #[cfg(feature = "plot")]
+        Command::Plot(args) => plot::run(&args),
+        Command::Check(args) => check::run(&args),
+        Command::Completions(args) => shell::completions(&args),
+        Command::Man(args) => shell::man(&args),
+        Command::Merge(args) => merge::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -37,6 +53,8 @@ fn main() -> ExitCode {
                 ExitCode::from(130)
             } else if error.is::<Usage>() {
                 ExitCode::from(2)
+            } else if error.is::<Gaps>() {
+                ExitCode::from(3)
             } else {
                 ExitCode::FAILURE
             }

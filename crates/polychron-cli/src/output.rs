@@ -12,6 +12,11 @@ pub(crate) fn say(line: impl fmt::Display) {
     }
 }
 
+/// Prints a line to stderr.
+pub(crate) fn remark(line: impl fmt::Display) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
 /// Prints an error and its causes to stderr, in one line.
 pub(crate) fn complain(error: &anyhow::Error) {
     let mut line = format!("polychron: {error}");
@@ -23,7 +28,7 @@ pub(crate) fn complain(error: &anyhow::Error) {
             line.push_str(&cause);
         }
     }
-    let _ = writeln!(io::stderr(), "{line}");
+    remark(line);
 }
 
 /// The command line is wrong.
@@ -48,6 +53,18 @@ impl std::error::Error for Usage {
         self.0.source()
     }
 }
+
+/// All was done that could be, but of some of the recording there is no result.
+#[derive(Debug)]
+pub(crate) struct Gaps(pub(crate) String);
+
+impl fmt::Display for Gaps {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "done with gaps: {}", self.0)
+    }
+}
+
+impl std::error::Error for Gaps {}
 
 /// The user asked to stop; what was written is whole.
 #[derive(Debug)]

@@ -80,8 +80,8 @@ impl Run {
 
     fn files(&self) -> BTreeMap<String, Vec<u8>> {
         let mut files = BTreeMap::new();
-        for folder in fs::read_dir(self.out.path()).expect("lists") {
-            for file in fs::read_dir(folder.expect("lists").path()).expect("lists") {
+        for folder in folders(self.out.path()) {
+            for file in fs::read_dir(folder).expect("lists") {
                 let path = file.expect("lists").path();
                 let name = path.file_name().expect("has one").to_string_lossy().into_owned();
                 files.insert(name, fs::read(&path).expect("reads"));
@@ -91,13 +91,19 @@ impl Run {
     }
 }
 
+/// The folders in a folder of results, beside its record and manifests.
+fn folders(dir: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(dir).expect("lists");
+    entries.map(|entry| entry.expect("lists").path()).filter(|path| path.is_dir()).collect()
+}
+
 /// An attribute of one of the files of a run.
 fn attr(run: &Run, group: &str, name: &str) -> Option<AttrValue> {
     let first_in = |dir: &Path| {
         let mut entries = fs::read_dir(dir).expect("lists");
         entries.next().expect("is not empty").expect("lists").path()
     };
-    let file = first_in(&first_in(run.out.path()));
+    let file = first_in(&folders(run.out.path())[0]);
     File::open(file).and_then(|file| file.attr(group, name)).expect("reads")
 }
 
@@ -327,7 +333,7 @@ fn bad_input_is_named_and_nothing_is_written() {
     let file = dir.path().join("file");
     fs::write(&file, "").unwrap();
     let args = ["analyze", drf, "rx", "--config", cfg, "-o", file.to_str().unwrap()];
-    fails(&args, &["could not write", "file/2021"]);
+    fails(&args, &["could not write", file.to_str().unwrap(), "not a directory"]);
 }
 
 #[test]

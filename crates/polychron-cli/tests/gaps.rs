@@ -1,0 +1,210 @@
+//! Recordings with damage: what cannot be analysed costs nothing else, and is told.
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use common::{Product, expect, polychron};
+use digital_rf::hdf5::{AttrValue, File};
+
+/// The file with the samples of integration `k`.
+fn samples(product: &Product, k: u64) -> PathBuf {
+    let ms = 1_618_229_740_000 + 200 * k;
+    let folders = fs::read_dir(product.path("drf/rx")).expect("lists");
+    let folder = folders.map(|entry| entry.expect("lists").path()).find(|path| path.is_dir());
+    folder.expect("is there").join(format!("rf@{}.{:03}.h5", ms / 1000, ms % 1000))
+}
+
+/// A dataset's values, as doubles.
+fn values(path: &Path, name: &str) -> Vec<f64> {
+    let file = File::open(path).expect("opens");
+    file.dataset(name).and_then(|data| data.read_f64()).expect(name).values
+}
+
+/// Puts a few NaN into the reception that is searched, in the middle of a file of `cf32` samples.
+fn poison(path: &Path) {
+    let mut bytes = fs::read(path).expect("reads");
+    // Period 5 of 10, 7500 samples in, where the pulse comes back from the gates searched.
+    let at = 107_500 * 8;
+    bytes[at..at + 64].fill(0xff);
+    fs::write(path, bytes).expect("writes");
+}
+
+fn cut(path: &Path) {
+    let bytes = fs::read(path).expect("reads");
+    fs::write(path, &bytes[..bytes.len() / 2]).expect("writes");
+}
+
+#[test]
+fn missing_damaged_and_infinite_samples_cost_only_the_integrations_that_need_them() {
+    let product = Product::new(12, &["--dtype", "cf32"]);
+    product.analyze(0, "whole", &[]);
+    let whole = product.contents("whole");
+
+    let saved = [2, 5, 8].map(|k| (samples(&product, k), fs::read(samples(&product, k)).unwrap()));
+    fs::remove_file(samples(&product, 2)).unwrap();
+    cut(&samples(&product, 5));
+    poison(&samples(&product, 8));
+    let (out, err) = product.analyze(3, "out", &["--workers", "2"]);
+    assert!(out.contains("12 integrations in 12 files"), "{out}");
+    let lines: Vec<&str> = err.lines().collect();
+    for (line, words) in lines.iter().zip([
+        ["gap: integration 2 (2021-04-12T12:15:40.4Z)", "missing or damaged", "740.400.h5"],
+        ["gap: integration 5 (2021-04-12T12:15:41Z)", "missing or damaged", "741.000.h5"],
+        ["gap: integration 8 (2021-04-12T12:15:41.6Z)", "not finite", "NaN"],
+        ["done with gaps", "3 of 12 integrations", "--retry-gaps"],
+    ]) {
+        assert!(words.iter().all(|word| line.contains(word)), "{words:?} in {line}");
+    }
+    assert_eq!(lines.len(), 4, "{err}");
+
+    let files = product.files("out");
+    assert_eq!(files.len(), 12);
+    for (k, (name, path)) in files.iter().enumerate() {
+        let expected = match k {
+            2 | 5 => 2.0,
+            8 => 3.0,
+            _ => 0.0,
+        };
+        assert_eq!(values(path, "integration_status"), [expected], "{name}");
+        if expected == 0.0 {
+            assert!(fs::read(path).unwrap() == whole[name], "{name} has other bytes");
+            continue;
+        }
+        for dataset in ["gmf", "gmf_zero_frequency", "tx_power", "gmf_peak", "range_peak"] {
+            assert!(values(path, dataset).iter().all(|v| v.is_nan()), "{name}: {dataset}");
+        }
+        for dataset in ["range_rate_index", "acceleration_index"] {
+            assert!(values(path, dataset).iter().all(|&v| v == -1.0), "{name}: {dataset}");
+        }
+    }
+    let first = File::open(files.values().next().unwrap()).unwrap();
+    let status = first.dataset("integration_status").unwrap();
+    let meanings = status.attr("flag_meanings").unwrap();
+    let expected = "computed transmitter_silent samples_missing_or_damaged samples_not_finite";
+    assert_eq!(meanings, Some(AttrValue::Str(expected.to_owned())));
+
+    // Once more: nothing to compute, and the gaps are still there.
+    let (out, err) = product.analyze(3, "out", &[]);
+    assert!(out.contains("12 files were there already"), "{out}");
+    assert!(err.contains("3 of 12 integrations"), "{err}");
+    let merged = expect(3, &["merge", &product.path("out")]);
+    assert!(merged.0.contains("12 of 12 files whole"), "{}", merged.0);
+    assert_eq!(merged.1.matches("gap: integration ").count(), 3, "{}", merged.1);
+
+    // The samples are back: gaps are tried again only if that is asked for.
+    for (path, bytes) in saved {
+        fs::write(path, bytes).unwrap();
+    }
+    product.analyze(3, "out", &[]);
+    let (out, err) = product.analyze(0, "out", &["--retry-gaps", "--job", "1/1"]);
+    assert!(out.contains("3 integrations in 3 files"), "{out}");
+    assert_eq!(err, "");
+    assert!(product.contents("out") == whole);
+    let (out, _) = product.analyze(0, "out", &["--retry-gaps"]);
+    assert!(out.contains("nothing to do"), "{out}");
+    expect(0, &["merge", &product.path("out")]);
+}
+
+/// What one job left open, another may close, whatever their numbers.
+#[test]
+fn gaps_are_closed_by_any_division_into_jobs() {
+    let product = Product::new(4, &[]);
+    let bytes = fs::read(samples(&product, 2)).unwrap();
+    fs::remove_file(samples(&product, 2)).unwrap();
+    product.analyze(3, "out", &["--job", "1/2"]);
+    product.analyze(0, "out", &["--job", "2/2"]);
+    fs::write(samples(&product, 2), bytes).unwrap();
+    product.analyze(0, "out", &["--retry-gaps"]);
+    for job in ["1/1", "1/2", "1/3", "3/3"] {
+        let (out, _) = product.analyze(0, "out", &["--retry-gaps", "--job", job]);
+        assert!(out.contains("nothing to do"), "{job}: {out}");
+    }
+    expect(0, &["merge", &product.path("out")]);
+}
+
+#[test]
+fn a_damaged_file_at_an_end_shortens_the_recording_and_is_named() {
+    let product = Product::new(6, &[]);
+    cut(&samples(&product, 0));
+    fs::write(samples(&product, 5), "no HDF5").unwrap();
+    let (out, err) = product.analyze(3, "out", &[]);
+    assert!(out.contains("4 integrations in 4 files"), "{out}");
+    let lines: Vec<&str> = err.lines().collect();
+    assert_eq!(lines.len(), 3, "{err}");
+    assert!(lines[0].contains("740.000.h5 at the start of the recording"), "{err}");
+    assert!(lines[1].contains("741.000.h5 at the end of the recording"), "{err}");
+    assert!(lines[2].contains("shorter by 2 damaged files"), "{err}");
+    let (_, err) = expect(3, &["merge", &product.path("out")]);
+    assert!(err.contains("rf@1618229740.000.h5"), "{err}");
+    // They do not matter to a part that does not reach them.
+    let (start, end) = ("2021-04-12T12:15:40.2", "2021-04-12T12:15:41");
+    let (_, err) = product.analyze(3, "half", &["-s", start]);
+    assert!(!err.contains("740.000.h5") && err.contains("741.000.h5"), "{err}");
+    assert_eq!(product.analyze(0, "part", &["-s", start, "-e", end]).1, "");
+    assert!(product.contents("part") == product.contents("out"));
+}
+
+#[test]
+fn of_many_gaps_some_are_told_and_all_are_counted() {
+    let product = Product::new(15, &[]);
+    for k in 1..=13 {
+        fs::remove_file(samples(&product, k)).unwrap();
+    }
+    let (_, err) = product.analyze(3, "out", &[]);
+    assert_eq!(err.matches("gap: ").count(), 10, "{err}");
+    assert!(err.contains("… and 3 more\n"), "{err}");
+    assert!(err.contains("13 of 15 integrations have no result"), "{err}");
+    // A job tells of its own part.
+    let (_, err) = product.analyze(3, "out", &["--job", "2/5"]);
+    assert!(err.contains("3 of 3 integrations"), "{err}");
+}
+
+/// Half of the files of a recording without samples, which is not a recording.
+#[test]
+fn a_recording_without_any_file_that_can_be_used_is_an_error() {
+    let product = Product::new(2, &[]);
+    cut(&samples(&product, 0));
+    cut(&samples(&product, 1));
+    let (_, err) = product.analyze(1, "out", &[]);
+    assert!(err.contains("holds no samples (2 files could not be read)"), "{err}");
+    assert_eq!(err.lines().count(), 1);
+    assert!(!Path::new(&product.path("out")).exists());
+}
+
+#[test]
+fn what_cannot_be_written_is_an_error_that_names_it() {
+    let product = Product::new(2, &[]);
+    let (_, err) = product.analyze(1, "cfg.ini/out", &[]);
+    assert!(err.contains("could not write") && err.contains("cfg.ini/out"), "{err}");
+    assert_eq!(err.lines().count(), 1);
+    let args = product.analysis("x", &[]);
+    let args: Vec<&str> = args[..args.len() - 1].iter().map(String::as_str).collect();
+    let (_, err) = expect(1, &[&args[..], &["/proc/out"]].concat());
+    assert!(err.contains("could not write /proc/out"), "{err}");
+}
+
+/// The disk ends in the middle of a file: here, by a limit on the length of files, which a write
+/// meets in the same way.
+#[cfg(unix)]
+#[test]
+fn a_full_disk_leaves_nothing_half_written() {
+    let product = Product::new(3, &[]);
+    let command = polychron(&[]);
+    let script = "trap '' XFSZ; ulimit -f 60; exec \"$0\" \"$@\"";
+    let output = std::process::Command::new("sh")
+        .args(["-c", script])
+        .arg(command.get_program())
+        .args(product.analysis("out", &[]))
+        .env_remove("POLYCHRON_JOB")
+        .output()
+        .unwrap();
+    let err = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{err}");
+    assert_eq!(err.lines().count(), 1, "{err}");
+    assert!(err.contains("could not write") && err.contains("gmf-16182297"), "{err}");
+    assert!(product.files("out").is_empty(), "{:?}", product.files("out"));
+    product.analyze(0, "out", &[]);
+    expect(0, &["merge", &product.path("out")]);
+}
