@@ -36,6 +36,14 @@ pub(crate) fn run(args: &AnalyzeArgs) -> anyhow::Result<()> {
     let mut sink = FolderSink::new(&args.output, args.clobber).retry_gaps(args.retry_gaps);
     let report = run_with_bar(&plan, &*manager, &mut sink, job, &cancel, args.progress)?;
     report_to_user(args, &plan, &report, started);
+    if report.n_integrations > 0 && report.n_silent == report.n_integrations {
+        bail!(
+            "the transmitter is silent in all {} integrations: {} holds nothing from tx_start to \
+             tx_end; name the transmitter's channel with --txchnl, or correct metadata.ini",
+            report.n_integrations,
+            plan.analysis().tx.as_ref().unwrap_or(&plan.analysis().rx),
+        );
+    }
     tell_gaps(&plan, job, &report)
 }
 
@@ -165,7 +173,7 @@ fn report_to_user(args: &AnalyzeArgs, plan: &AnalysisPlan, report: &RunReport, s
             report.n_skipped
         ));
     }
-    if report.n_silent > 0 {
+    if (1..report.n_integrations).contains(&report.n_silent) {
         tracing::warn!(
             "the transmitter was silent in {} of {} integrations: they are without peak",
             report.n_silent,
