@@ -1,49 +1,22 @@
 //! The command from outside: what it writes, prints and returns.
 
+mod common;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use digital_rf::hdf5::{AttrValue, File};
 use tempfile::TempDir;
 
+use common::{expect, golden, polychron};
+
 const DEADLINE: Duration = Duration::from_secs(120);
-
-fn golden(case: &str) -> PathBuf {
-    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/gmf");
-    let all = fs::read_dir(data).expect("the recorded cases are there");
-    all.map(|entry| entry.expect("lists").path())
-        .find(|path| path.to_string_lossy().contains(case))
-        .expect("the case is there")
-}
-
-/// The command, with none of the variables by which a launcher could divide the run.
-fn polychron(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_polychron"));
-    for name in ["POLYCHRON_JOB", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID"] {
-        command.env_remove(name);
-    }
-    command.args(args).stdin(Stdio::null());
-    command
-}
-
-fn run(args: &[&str]) -> Output {
-    polychron(args).output().expect("the command starts")
-}
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
-}
-
-/// Runs and asserts the exit code; gives stdout and stderr.
-fn expect(code: i32, args: &[&str]) -> (String, String) {
-    let output = run(args);
-    let (out, err) = (text(&output.stdout), text(&output.stderr));
-    assert_eq!(output.status.code(), Some(code), "{args:?}\nstdout: {out}\nstderr: {err}");
-    assert!(!err.contains("panicked"), "{args:?}: {err}");
-    (out, err)
 }
 
 /// A case's product, channel and config as arguments, and a folder for the results.

@@ -1,34 +1,14 @@
 //! `inspect`, `check`, `completions` and `man` from outside.
 
+mod common;
+
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::Path;
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-fn golden(case: &str) -> PathBuf {
-    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/gmf");
-    let all = fs::read_dir(data).expect("the recorded cases are there");
-    all.map(|entry| entry.expect("lists").path())
-        .find(|path| path.to_string_lossy().contains(case))
-        .expect("the case is there")
-}
-
-/// Runs and asserts the exit code; gives stdout and stderr.
-fn expect(code: i32, args: &[&str]) -> (String, String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_polychron"));
-    let output = command.args(args).stdin(Stdio::null()).output().expect("the command starts");
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let (out, err) = (text(&output.stdout), text(&output.stderr));
-    assert_eq!(output.status.code(), Some(code), "{args:?}\nstdout: {out}\nstderr: {err}");
-    assert!(!err.contains("panicked"), "{args:?}: {err}");
-    (out, err)
-}
-
-fn utf8(path: &Path) -> &str {
-    path.to_str().expect("is UTF-8")
-}
+use common::{expect, golden, utf8};
 
 fn json(args: &[&str]) -> Value {
     serde_json::from_str(&expect(0, args).0).expect("is JSON")

@@ -2,37 +2,16 @@
 
 #![cfg(feature = "plot")]
 
+mod common;
+
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::Path;
 
 use digital_rf::hdf5::{DatasetOptions, FileWriter, Publish};
 use tempfile::TempDir;
 
-fn golden(case: &str) -> PathBuf {
-    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/gmf");
-    let all = fs::read_dir(data).expect("the recorded cases are there");
-    all.map(|entry| entry.expect("lists").path())
-        .find(|path| path.to_string_lossy().contains(case))
-        .expect("the case is there")
-}
-
-/// Runs, without a display, and asserts the exit code; gives stdout and stderr.
-fn expect(code: i32, args: &[&str]) -> (String, String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_polychron"));
-    command.env_remove("DISPLAY").env_remove("WAYLAND_DISPLAY");
-    let output = command.args(args).stdin(Stdio::null()).output().expect("the command starts");
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let (out, err) = (text(&output.stdout), text(&output.stderr));
-    assert_eq!(output.status.code(), Some(code), "{args:?}\nstdout: {out}\nstderr: {err}");
-    assert!(!err.contains("panicked"), "{args:?}: {err}");
-    (out, err)
-}
-
-fn utf8(path: &Path) -> &str {
-    path.to_str().expect("is UTF-8")
-}
+use common::{expect, golden, utf8};
 
 /// Width, height and the pixels of a PNG file.
 fn decode(path: &Path) -> (u32, u32, Vec<u8>) {

@@ -1,4 +1,6 @@
-//! What the tests of the command share: how it is started, and a small product.
+//! What the tests of the command share: how it is started, the recorded cases, a small product.
+
+#![allow(dead_code, reason = "each test program uses a part of it")]
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,10 +9,31 @@ use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
-/// The command, with none of the variables by which a launcher could divide the run.
+/// The folder of the recorded case whose name contains `case`.
+pub(crate) fn golden(case: &str) -> PathBuf {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/gmf");
+    let all = fs::read_dir(data).expect("the recorded cases are there");
+    all.map(|entry| entry.expect("lists").path())
+        .find(|path| path.to_string_lossy().contains(case))
+        .expect("the case is there")
+}
+
+pub(crate) fn utf8(path: &Path) -> &str {
+    path.to_str().expect("is UTF-8")
+}
+
+/// The command, with none of the variables by which a launcher could divide the run, and without
+/// a display.
 pub(crate) fn polychron(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_polychron"));
-    for name in ["POLYCHRON_JOB", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID"] {
+    for name in [
+        "POLYCHRON_JOB",
+        "OMPI_COMM_WORLD_RANK",
+        "PMI_RANK",
+        "SLURM_PROCID",
+        "DISPLAY",
+        "WAYLAND_DISPLAY",
+    ] {
         command.env_remove(name);
     }
     command.args(args).stdin(Stdio::null());
