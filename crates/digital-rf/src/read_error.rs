@@ -26,7 +26,7 @@ pub enum ReadError {
         path: PathBuf,
     },
     /// No folder holds a channel.
-    #[error("no channel in {}", list(paths))]
+    #[error("no channel in {}: a channel is a folder with drf_properties.h5", list(paths))]
     NoChannels {
         /// The folders.
         paths: Vec<PathBuf>,

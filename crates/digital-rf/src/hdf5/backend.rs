@@ -112,13 +112,17 @@ impl RandomAccess {
     #[cfg(unix)]
     pub(super) fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
         std::os::unix::fs::FileExt::read_exact_at(&*self.file, buf, offset)
+            .map_err(|error| self.cut_short(error, offset, buf.len()))
     }
 
     #[cfg(windows)]
     pub(super) fn read_exact_at(&self, mut buf: &mut [u8], mut offset: u64) -> io::Result<()> {
         while !buf.is_empty() {
             match std::os::windows::fs::FileExt::seek_read(&*self.file, buf, offset)? {
-                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                0 => {
+                    let end = io::ErrorKind::UnexpectedEof.into();
+                    return Err(self.cut_short(end, offset, buf.len()));
+                }
                 n => {
                     buf = &mut buf[n..];
                     offset += n as u64;
@@ -126,5 +130,15 @@ impl RandomAccess {
             }
         }
         Ok(())
+    }
+
+    /// Says of a read beyond the end what that means for the file.
+    fn cut_short(&self, error: io::Error, offset: u64, len: usize) -> io::Error {
+        if error.kind() != io::ErrorKind::UnexpectedEof {
+            return error;
+        }
+        let needed = offset.saturating_add(len as u64);
+        let said = format!("the file is cut short: it has {} of {needed} bytes", self.len);
+        io::Error::new(io::ErrorKind::UnexpectedEof, said)
     }
 }

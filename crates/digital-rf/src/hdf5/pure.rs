@@ -1,11 +1,9 @@
 //! Reading by hdf5-pure.
 
 use std::{
+    cell::Cell,
     path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::atomic::{AtomicU64, Ordering},
 };
 
 use hdf5_pure::{
@@ -17,6 +15,7 @@ use super::{
     AttrValue, ByteOrder, Cause, ElementType, Field, Number, Scalar,
     backend::{Attrs, Description, Members, RandomAccess, Read, Storage},
     chunk::{Chunks, Filter, StoredChunk},
+    guard::Guard,
 };
 
 /// A file opened by hdf5-pure.
@@ -35,43 +34,115 @@ pub(super) struct PureDataset {
 
 /// What one operation may still read, in bytes. Trees of a hostile file may meet again and again in
 /// the same nodes, so that going through them has no end in sight; a sound file is read about once.
-/// Threads that share a file share this too, which only makes it more generous.
-#[derive(Debug, Clone)]
+/// Operations end on the thread that they began on, so each thread counts for itself.
+#[derive(Debug, Clone, Copy)]
 struct Meter {
-    left: Arc<AtomicU64>,
     file_len: u64,
+}
+
+thread_local! {
+    /// What the operation of this thread may still read.
+    static LEFT: Cell<u64> = const { Cell::new(0) };
+    /// What it has read of the entries of the group or tree that it is in.
+    static ENTRIES: Cell<u64> = const { Cell::new(0) };
 }
 
 impl Meter {
     /// What each read counts beside its bytes.
     const READ: u64 = 4;
 
-    fn new(file_len: u64) -> Self {
-        let meter = Self { left: Arc::default(), file_len };
-        meter.begin(16);
-        meter
-    }
-
     /// Begins an operation that may read the file so many times.
-    fn begin(&self, times: u64) {
-        let left = self.file_len.saturating_mul(times).saturating_add(1 << 16);
-        self.left.store(left, Ordering::Relaxed);
+    fn begin(self, times: u64) {
+        LEFT.set(self.file_len.saturating_mul(times).saturating_add(1 << 16));
     }
 
-    fn take(&self, bytes: usize) -> Result<(), FormatError> {
+    /// Begins to read an index of chunks, of which there is a part in memory for each part of the
+    /// file: it cannot be longer than the file, and small files need not be exact.
+    fn begin_index(self) {
+        LEFT.set(self.file_len.saturating_add(1 << 14));
+    }
+
+    fn take(self, bytes: usize) -> Result<(), FormatError> {
         let cost = Self::READ.saturating_add(bytes as u64);
-        let take = |left: u64| left.checked_sub(cost);
-        match self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take) {
-            Ok(_) => Ok(()),
-            Err(_) => Err(FormatError::Source("its structure has no end".to_owned())),
+        LEFT.set(LEFT.get().checked_sub(cost).ok_or_else(Self::endless)?);
+        Ok(())
+    }
+
+    /// Looks at metadata that has been read. Entries of groups and records of trees are kept until
+    /// all of them are there, and all of them together are a part of the file.
+    fn see(self, metadata: &[u8]) -> Result<(), FormatError> {
+        match metadata {
+            [b'H', b'E', b'A', b'P', ..] | [b'B', b'T', b'H', b'D', ..] => ENTRIES.set(0),
+            [b'S', b'N', b'O', b'D', ..]
+            | [b'B', b'T', b'L', b'F', ..]
+            | [b'B', b'T', b'I', b'N', ..] => {
+                ENTRIES.set(ENTRIES.get().saturating_add(metadata.len() as u64));
+                if ENTRIES.get() > self.file_len {
+                    return Err(Self::endless());
+                }
+            }
+            _ => {}
         }
+        Ok(())
+    }
+
+    fn endless() -> FormatError {
+        FormatError::Source("its structure has no end".to_owned())
     }
 }
 
-/// A file, and what may still be read of it.
+/// What the decoder said, in plain words and once: its errors repeat their sources.
+pub(super) fn plain(cause: Cause) -> Cause {
+    match cause.downcast::<Error>() {
+        Ok(error) => match *error {
+            Error::Io(error) => error.into(),
+            Error::Format(error) => plain_format(&error).into(),
+            error => error.to_string().into(),
+        },
+        Err(cause) => cause,
+    }
+}
+
+fn plain_format(error: &FormatError) -> String {
+    match error {
+        FormatError::SignatureNotFound => "it does not begin as an HDF5 file does".to_owned(),
+        FormatError::UnexpectedEof { expected, available } => {
+            format!("the file is cut short: {expected} bytes are needed where it has {available}")
+        }
+        FormatError::Source(said) => said.clone(),
+        error => format!("it cannot be decoded: {error}"),
+    }
+}
+
+/// A file, what may still be read of it, and what sees that its metadata is believable.
 struct Metered {
     access: RandomAccess,
     meter: Meter,
+    guard: Guard,
+    /// Where headers were found sound before: each is read again for much that is asked of it.
+    sound: [AtomicU64; Self::SOUND],
+}
+
+impl Metered {
+    /// So many places of headers are kept, each at its own number modulo this.
+    const SOUND: usize = 16;
+
+    fn new(access: RandomAccess, meter: Meter) -> Self {
+        let guard = Guard::new(&access);
+        Self { access, meter, guard, sound: [const { AtomicU64::new(u64::MAX) }; Self::SOUND] }
+    }
+
+    /// Checks the object header at a place, if there is one.
+    fn check_header(&self, at: u64) -> Result<(), FormatError> {
+        // Headers of version 1 lie at multiples of eight.
+        let slot = &self.sound[(at / 8 % Self::SOUND as u64) as usize];
+        if slot.load(Ordering::Relaxed) != at {
+            let read = self.guard.check_header(&self.access, at).map_err(FormatError::Source)?;
+            self.meter.take(read)?;
+            slot.store(at, Ordering::Relaxed);
+        }
+        Ok(())
+    }
 }
 
 impl Source for Metered {
@@ -81,8 +152,19 @@ impl Source for Metered {
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), FormatError> {
         self.meter.take(buf.len())?;
+        // So does every object header begin to be read.
+        if buf.len() == 4 {
+            self.check_header(offset)?;
+        }
         let read = self.access.read_exact_at(buf, offset);
         read.map_err(|error| FormatError::Source(error.to_string()))
+    }
+
+    fn read_metadata_at(&self, offset: u64, len: usize) -> Result<Vec<u8>, FormatError> {
+        let bytes = self.read_exact_at(offset, len)?;
+        self.meter.see(&bytes)?;
+        self.guard.check_metadata(&self.access, &bytes).map_err(FormatError::Source)?;
+        Ok(bytes)
     }
 }
 
@@ -90,8 +172,9 @@ impl Read for PureReader {
     type Dataset = PureDataset;
 
     fn open(file: RandomAccess) -> Result<Self, Cause> {
-        let meter = Meter::new(file.len());
-        let source = Metered { access: file, meter: meter.clone() };
+        let meter = Meter { file_len: file.len() };
+        meter.begin(16);
+        let source = Metered::new(file, meter);
         Ok(Self { file: hdf5_pure::File::from_source(source)?, meter })
     }
 
@@ -113,7 +196,7 @@ impl Read for PureReader {
     fn dataset(&self, path: &str) -> Result<Option<Self::Dataset>, Cause> {
         self.meter.begin(16);
         let found = found(self.file.dataset(path))?;
-        Ok(found.map(|dataset| PureDataset { dataset, meter: self.meter.clone() }))
+        Ok(found.map(|dataset| PureDataset { dataset, meter: self.meter }))
     }
 
     fn describe(dataset: &Self::Dataset) -> Result<Description, Cause> {
@@ -138,7 +221,8 @@ impl Read for PureReader {
     }
 
     fn chunks(dataset: &Self::Dataset, file_len: u64) -> Result<Chunks, Cause> {
-        let dataset = dataset.begin(2);
+        dataset.meter.begin_index();
+        let dataset = &dataset.dataset;
         check_chunk_count(dataset, file_len)?;
         let to_usize = |offset: Vec<u64>| {
             offset.into_iter().map(usize::try_from).collect::<Result<Vec<usize>, _>>()

@@ -10,6 +10,7 @@ use super::{
     AttrValue, ByteOrder, Cause, Element, ElementType, Hdf5Error,
     backend::{Attrs, Description, RandomAccess, Read, Reader, Storage},
     chunk::{Chunks, Grid},
+    pure::plain,
 };
 
 /// What a dataset may always come to, written or not: small ones are often left to their fill
@@ -34,8 +35,11 @@ impl File {
     /// [`Hdf5Error::Open`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Hdf5Error> {
         let path: Arc<Path> = path.as_ref().into();
-        let open = |source: Cause| Hdf5Error::Open { path: path.to_path_buf(), source };
+        let open = |e: Cause| Hdf5Error::Open { path: path.to_path_buf(), source: plain(e) };
         let access = RandomAccess::open(&path).map_err(|e| open(e.into()))?;
+        if access.len() == 0 {
+            return Err(open("the file is empty".into()));
+        }
         let backend = Reader::open(access.clone()).map_err(open)?;
         Ok(Self { path, access, backend })
     }
@@ -123,7 +127,11 @@ impl File {
     }
 
     fn read_error(&self, object: &str, source: Cause) -> Hdf5Error {
-        Hdf5Error::Read { path: self.path.to_path_buf(), object: object.to_owned(), source }
+        Hdf5Error::Read {
+            path: self.path.to_path_buf(),
+            object: object.to_owned(),
+            source: plain(source),
+        }
     }
 
     fn missing(&self, kind: &'static str, object: &str) -> Hdf5Error {
@@ -482,7 +490,11 @@ impl Dataset {
     }
 
     fn read_error(&self, source: Cause) -> Hdf5Error {
-        Hdf5Error::Read { path: self.owned_path(), object: self.name.clone(), source }
+        Hdf5Error::Read {
+            path: self.owned_path(),
+            object: self.name.clone(),
+            source: plain(source),
+        }
     }
 
     pub(crate) fn type_error(&self, wanted: &str) -> Hdf5Error {

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    io,
     ops::Deref,
     path::{Path, PathBuf},
 };
@@ -234,6 +235,28 @@ impl RustWriter {
     fn open_dataset(&self, path: &str) -> Result<H5Dataset, Cause> {
         Ok(self.file.dataset_writer(trim(path))?)
     }
+}
+
+/// What the system said, where it was the system: its kind is of use to who has to help.
+pub(super) fn plain(cause: Cause) -> Cause {
+    match cause.downcast::<rust_hdf5::Hdf5Error>() {
+        Ok(error) => match *error {
+            rust_hdf5::Hdf5Error::Io(error) => error.into(),
+            // The layer below has a type without a name outside of its crate and tells no source,
+            // but its text ends with the system's number.
+            error => match os_error(&error.to_string()) {
+                Some(error) => error.into(),
+                None => error.into(),
+            },
+        },
+        Err(cause) => cause,
+    }
+}
+
+/// The error whose text ends in `(os error 28)`.
+fn os_error(text: &str) -> Option<io::Error> {
+    let number = text.rsplit_once("(os error ")?.1.strip_suffix(')')?;
+    number.parse().ok().map(io::Error::from_raw_os_error)
 }
 
 /// Adds the paths of all groups below one.

@@ -10,6 +10,7 @@ use tempfile::TempPath;
 use super::{
     AttrValue, Cause, Element, ElementType, Hdf5Error, Number,
     backend::{Write, Writer},
+    rust::plain,
 };
 
 /// How a dataset is stored. The default is one piece of fixed shape, without filters.
@@ -68,7 +69,7 @@ impl FileWriter {
     /// [`Hdf5Error::Open`] when the folder is not there or may not be written to.
     pub fn create(path: impl AsRef<Path>) -> Result<Self, Hdf5Error> {
         let target = path.as_ref().to_path_buf();
-        let open = |source: Cause| Hdf5Error::Open { path: target.clone(), source };
+        let open = |e: Cause| Hdf5Error::Open { path: target.clone(), source: plain(e) };
         let temporary = temporary(&target).map_err(|e| open(e.into()))?;
         let backend = Writer::create(&temporary).map_err(open)?;
         Ok(Self { target, temporary, backend })
@@ -302,7 +303,10 @@ impl FileWriter {
         let Self { target, temporary, backend } = self;
         match backend.finish(durable) {
             Ok(()) => Ok(CompleteFile { target, temporary, durable }),
-            Err(source) => Err(Hdf5Error::Write { path: target, object: "/".to_owned(), source }),
+            Err(source) => {
+                let source = plain(source);
+                Err(Hdf5Error::Write { path: target, object: "/".to_owned(), source })
+            }
         }
     }
 
@@ -326,7 +330,11 @@ impl FileWriter {
     }
 
     fn write_error(&self, object: &str, source: Cause) -> Hdf5Error {
-        Hdf5Error::Write { path: self.target.clone(), object: object.to_owned(), source }
+        Hdf5Error::Write {
+            path: self.target.clone(),
+            object: object.to_owned(),
+            source: plain(source),
+        }
     }
 }
 

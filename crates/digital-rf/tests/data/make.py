@@ -2,6 +2,10 @@
 
 Every way of storing that h5py offers, in the format of HDF5 1.0 and in that of 1.10; `damaged.rs` damages
 them, `hdf5.rs` compares what is read with the formulas here.
+
+`gmf.h5` is the first file of `polychron analyze drf rx` in tests/data/gmf/dev2-i16-dec16-nipp5, with its
+`cfg.ini` but for max_range_gate=5000, min_acceleration=-100, max_acceleration=100 and
+num_cohints_per_file=2. Only `damaged.rs` uses it, so that it need not be made anew when the layout grows.
 """
 
 import sys
