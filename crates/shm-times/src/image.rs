@@ -1,0 +1,244 @@
+//! Copies of files, taken apart. Nothing in them is believed.
+
+use crate::alive::Identity;
+use crate::label::Label;
+use crate::layout::{
+    BOOT_AT, CREATED_AT, DROPPED_AT, ENDIAN, ENDIAN_AT, FILE_BYTES_AT, HEADER_BYTES,
+    HEADER_BYTES_AT, HEADER_SLOTS, KIND_AT, KIND_FOLDED, LABEL_AT, LANE_AT, MAGIC, MAGIC_AT, MAJOR,
+    MAJOR_AT, MAX_LABEL, MAX_NAME, MINOR_AT, N_SEGMENTS_AT, N_SLOTS_AT, NAME_AT, NAMES_AT,
+    PARENT_AT, PID_AT, PID_NS_AT, POSITION_AT, RANDOM_AT, RANK_AT, SEGMENT_AT, SLOT_BYTES,
+    SLOT_BYTES_AT, START_AT, STATE_AT, SUMMARY, name_place, segment_base,
+};
+use crate::snapshot::{LaneTimes, NoteKind};
+use crate::tree::Forest;
+use gtimer_core::publish::Values;
+
+/// What the header of a file says.
+#[derive(Clone, Debug)]
+pub(crate) struct Header {
+    pub(crate) identity: Identity,
+    pub(crate) segment: u32,
+    pub(crate) random: u64,
+    pub(crate) created_ns: u64,
+    /// Slots that may be looked at: never more than fit.
+    pub(crate) n_slots: usize,
+    /// Bytes of names at the end: never more than the slots leave.
+    pub(crate) names_len: usize,
+    pub(crate) n_segments: u64,
+    pub(crate) state: u64,
+    pub(crate) dropped: u64,
+    pub(crate) label: Label,
+}
+
+/// What was copied of a file.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Parts<'a> {
+    /// From the start of the file to the last slot that counts.
+    pub(crate) slots: &'a [u8],
+    /// The end of the file.
+    pub(crate) names: &'a [u8],
+    /// Length of the file.
+    pub(crate) len: usize,
+}
+
+/// A slot of a file.
+#[derive(Clone, Debug)]
+pub(crate) struct Slot {
+    pub(crate) number: u32,
+    pub(crate) kind: u32,
+    pub(crate) name: String,
+    pub(crate) parent: u32,
+    pub(crate) position: u32,
+    pub(crate) lane: u32,
+    pub(crate) values: Values,
+}
+
+pub(crate) fn word16(bytes: &[u8], at: usize) -> u16 {
+    bytes.get(at..at + 2).map_or(0, |word| u16::from_ne_bytes([word[0], word[1]]))
+}
+
+pub(crate) fn word32(bytes: &[u8], at: usize) -> u32 {
+    bytes.get(at..at + 4).and_then(|word| word.try_into().ok()).map_or(0, u32::from_ne_bytes)
+}
+
+pub(crate) fn word64(bytes: &[u8], at: usize) -> u64 {
+    bytes.get(at..at + 8).and_then(|word| word.try_into().ok()).map_or(0, u64::from_ne_bytes)
+}
+
+impl Header {
+    /// What stands for a header before one was read.
+    pub(crate) fn none() -> Self {
+        Self {
+            identity: Identity { pid: 0, start: 0, boot: 0, pid_ns: 0 },
+            segment: 0,
+            random: 0,
+            created_ns: 0,
+            n_slots: 0,
+            names_len: 0,
+            n_segments: 0,
+            state: 0,
+            dropped: 0,
+            label: Label::default(),
+        }
+    }
+
+    /// Reads the header at the start of a file of `len` bytes.
+    pub(crate) fn read(bytes: &[u8], len: usize) -> Result<Self, NoteKind> {
+        if bytes.len() < HEADER_BYTES {
+            return Err(NoteKind::Size { bytes: bytes.len() as u64 });
+        }
+        if bytes[MAGIC_AT..MAGIC_AT + MAGIC.len()] != MAGIC {
+            return Err(NoteKind::NotTimes);
+        }
+        match word32(bytes, ENDIAN_AT) {
+            ENDIAN => {}
+            other if other == ENDIAN.swap_bytes() => return Err(NoteKind::ByteOrder),
+            _ => return Err(NoteKind::NotTimes),
+        }
+        let (major, minor) = (word16(bytes, MAJOR_AT), word16(bytes, MINOR_AT));
+        let sizes = (word32(bytes, HEADER_BYTES_AT), word32(bytes, SLOT_BYTES_AT));
+        if major != MAJOR || sizes != (HEADER_BYTES as u32, SLOT_BYTES as u32) {
+            return Err(NoteKind::Version { major, minor });
+        }
+        if word64(bytes, FILE_BYTES_AT) != len as u64 {
+            let what = format!("{len} bytes of {}", word64(bytes, FILE_BYTES_AT));
+            return Err(NoteKind::Damaged { what });
+        }
+        let n_slots = clamp(word64(bytes, N_SLOTS_AT), len / SLOT_BYTES);
+        let n_slots = n_slots.max(HEADER_SLOTS as usize);
+        let names_len = clamp(word64(bytes, NAMES_AT), len - n_slots * SLOT_BYTES);
+        let (at, len) = name_place(word64(bytes, LABEL_AT));
+        let in_header = at.checked_add(len).is_some_and(|end| end <= HEADER_BYTES);
+        let text =
+            if in_header && len <= MAX_LABEL { text(&bytes[at..at + len]) } else { String::new() };
+        let rank = word64(bytes, RANK_AT);
+        let (rank, n) = (rank as u32, (rank >> 32) as u32);
+        Ok(Self {
+            identity: Identity {
+                pid: word32(bytes, PID_AT),
+                start: word64(bytes, START_AT),
+                boot: word64(bytes, BOOT_AT),
+                pid_ns: word64(bytes, PID_NS_AT),
+            },
+            segment: word32(bytes, SEGMENT_AT),
+            random: word64(bytes, RANDOM_AT),
+            created_ns: word64(bytes, CREATED_AT),
+            n_slots,
+            names_len,
+            n_segments: word64(bytes, N_SEGMENTS_AT),
+            state: word64(bytes, STATE_AT),
+            dropped: word64(bytes, DROPPED_AT),
+            label: Label { text, rank: (rank < n).then_some((rank, n)) },
+        })
+    }
+}
+
+fn clamp(value: u64, max: usize) -> usize {
+    usize::try_from(value).unwrap_or(max).min(max)
+}
+
+/// The copy of a latch that its sequence number names.
+fn words(slot: &[u8]) -> [u64; 6] {
+    let copy = 8 + 48 * (word64(slot, 0) & 1) as usize;
+    std::array::from_fn(|i| word64(slot, copy + 8 * i))
+}
+
+/// The numbers of a slot.
+pub(crate) fn values(slot: &[u8]) -> Values {
+    Values::from_words(words(slot))
+}
+
+/// The numbers of a slot, if they are those of one publication.
+pub(crate) fn whole_values(slot: &[u8]) -> Option<Values> {
+    Values::from_words_checked(words(slot))
+}
+
+/// The slots of the files of a process, or of a summary, in the order of their numbers. Names may
+/// be given many times by a hostile file, so together they take at most four times its length.
+pub(crate) fn slots(segments: &[Parts<'_>], notes: &mut Vec<NoteKind>) -> Vec<Slot> {
+    let mut slots = Vec::new();
+    let whole: usize = segments.iter().map(|file| file.len).sum();
+    let mut room = 4 * whole;
+    let mut bad_names = 0_usize;
+    for (at, file) in segments.iter().enumerate() {
+        let base = segment_base(at);
+        let names_at = file.len - file.names.len();
+        let records = file.slots.chunks_exact(SLOT_BYTES).enumerate();
+        for (slot, record) in records.skip(HEADER_SLOTS as usize) {
+            let kind = word32(record, KIND_AT);
+            if !(1..=KIND_FOLDED).contains(&kind) {
+                continue;
+            }
+            let (name_at, len) = name_place(word64(record, NAME_AT));
+            let name = name_at.checked_sub(names_at).and_then(|at| file.names.get(at..at + len));
+            let name = if len == 0 { Some(&[][..]) } else { name };
+            let name = match name {
+                Some(name) if len <= MAX_NAME && len <= room => {
+                    room -= len;
+                    text(name)
+                }
+                _ => {
+                    bad_names += 1;
+                    String::from("(damaged)")
+                }
+            };
+            slots.push(Slot {
+                number: base + slot as u32,
+                kind,
+                name,
+                parent: word32(record, PARENT_AT),
+                position: word32(record, POSITION_AT),
+                lane: word32(record, LANE_AT),
+                values: values(record),
+            });
+        }
+    }
+    if bad_names > 0 {
+        notes.push(NoteKind::Damaged { what: format!("{bad_names} names outside their place") });
+    }
+    slots
+}
+
+/// Text that a terminal does not obey: control characters, and those that turn the direction of
+/// writing, are escaped.
+pub(crate) fn text(bytes: &[u8]) -> String {
+    if let Ok(text) = str::from_utf8(bytes)
+        && bytes.iter().all(|byte| matches!(byte, b' '..=b'~'))
+    {
+        return text.to_owned();
+    }
+    let text = String::from_utf8_lossy(bytes);
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        let turns = matches!(c, '\u{61c}' | '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2066}'..='\u{2069}' | '\u{feff}');
+        if c.is_control() || turns {
+            safe.extend(c.escape_default());
+        } else {
+            safe.push(c);
+        }
+    }
+    safe
+}
+
+/// Reads the bytes of one file: a process's first, or a summary. For whoever has only a copy of it,
+/// and for tests that feed it anything. The lanes of a summary are its labels.
+///
+/// # Errors
+///
+/// The [`NoteKind`] that says why the bytes are no such file. What is wrong further inside is left
+/// out, and said in the second part.
+pub fn read_segment(bytes: &[u8]) -> Result<(Vec<LaneTimes>, Vec<NoteKind>), NoteKind> {
+    if bytes.len() as u64 > crate::layout::MAX_BYTES {
+        return Err(NoteKind::Size { bytes: bytes.len() as u64 });
+    }
+    let header = Header::read(bytes, bytes.len())?;
+    let mut notes = Vec::new();
+    let (slots_part, names) =
+        (&bytes[..header.n_slots * SLOT_BYTES], &bytes[bytes.len() - header.names_len..]);
+    let parts = Parts { slots: slots_part, names, len: bytes.len() };
+    let slots = slots(&[parts], &mut notes);
+    let forest = Forest::grow(&slots, None, &mut notes);
+    let lanes = forest.lane_times(header.state == SUMMARY, &mut notes);
+    Ok((lanes, notes))
+}

@@ -1,0 +1,617 @@
+//! The files of this process: slots for nodes, names, lanes for threads.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::hash::{BuildHasher, RandomState};
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use gtimer_core::publish::{Latch, NodeKind, Values};
+use rustix::fs::{AtFlags, FallocateFlags, FlockOperation, Mode, OFlags};
+use rustix::io::Errno;
+
+use crate::alive::{Identity, fnv1a};
+use crate::error::SessionError;
+use crate::label::Label;
+use crate::layout::{
+    AWAITING, BOOT_AT, CREATED_AT, DROPPED_AT, ENDIAN, ENDIAN_AT, FILE_BYTES_AT, FREE,
+    HEADER_BYTES, HEADER_BYTES_AT, HEADER_SLOTS, KIND_AT, KIND_INFO, KIND_LANE, LABEL_AT,
+    LABELS_AT, LANE_AT, MAGIC, MAGIC_AT, MAJOR, MAJOR_AT, MAX_LABEL, MAX_NAME, MAX_SEGMENTS, MINOR,
+    MINOR_AT, N_SEGMENTS_AT, N_SLOTS_AT, NAME_AT, NAMES_AT, PARENT_AT, PID_AT, PID_NS_AT,
+    POSITION_AT, RANDOM_AT, RANK_AT, RUNNING, SEGMENT_AT, SESSION_AT, SLOT_BYTES, SLOT_BYTES_AT,
+    START_AT, STATE_AT, UNASSIGNED, locate, name_word, segment_base, segment_bytes,
+};
+use crate::map::{self, Leaked, Segment};
+use crate::reap;
+use crate::session::Session;
+
+/// This process in one session. Never given back: its places are `'static`.
+#[derive(Debug)]
+pub(crate) struct Process {
+    session: Session,
+    stem: String,
+    armed: &'static AtomicU32,
+    segments: [OnceLock<Segment>; MAX_SEGMENTS],
+    inner: Mutex<Inner>,
+    /// What a forked child uses instead.
+    successor: Once,
+}
+
+#[derive(Debug)]
+struct Inner {
+    n_segments: usize,
+    /// Slots in the last file that are taken, those of the header included.
+    n_slots: usize,
+    /// Bytes at the end of the last file that are taken by names.
+    names_len: usize,
+    /// Where each name is in the last file.
+    names: HashMap<Box<str>, u64>,
+    label_at: usize,
+    free_lanes: Vec<Lane>,
+    finished: Option<Finished>,
+}
+
+/// What a publisher knows of its nodes.
+#[derive(Debug, Default)]
+pub(crate) struct Lane {
+    /// The slot of the lane, and of its clock and merge.
+    pub(crate) lane: u32,
+    pub(crate) info: u32,
+    /// The nodes in use, in the order in which they were made, so parents before children.
+    pub(crate) nodes: Vec<LaneNode>,
+    /// Nodes of a thread that ended, all numbers zero, by parent and kind.
+    reusable: HashMap<(u32, u32), Vec<Reusable>>,
+    /// The latest merge.
+    pub(crate) epoch: u64,
+}
+
+/// The name and number of a node of which all numbers are zero.
+type Reusable = (Box<str>, u32);
+
+#[derive(Debug)]
+pub(crate) struct LaneNode {
+    node: u32,
+    parent: u32,
+    kind: u32,
+    name: Box<str>,
+}
+
+/// The tree of all threads that ended.
+#[derive(Debug)]
+struct Finished {
+    lane: u32,
+    info: u32,
+    clock: Values,
+    epoch: u64,
+    nodes: HashMap<(u32, u32, u32, Box<str>), u32>,
+}
+
+impl Process {
+    /// Makes the file of this process, with the lock that says that it lives.
+    pub(crate) fn create(session: &Session) -> Result<&'static Self, SessionError> {
+        if !session.is_in_memory() {
+            return Err(SessionError::OnDisk { path: session.dir().to_owned() });
+        }
+        match Self::try_create(session) {
+            Err(SessionError::File { ref source, .. })
+                if source.raw_os_error() == Some(Errno::NOSPC.raw_os_error()) =>
+            {
+                // What ended long ago gives way to what runs.
+                reap::quietly(session, 0);
+                Self::try_create(session)
+            }
+            result => result,
+        }
+        .inspect(|_| reap::quietly_when_many(session))
+    }
+
+    fn try_create(session: &Session) -> Result<&'static Self, SessionError> {
+        let own = Identity::own();
+        let random = RandomState::new().hash_one(own.pid) as u32;
+        let stem = format!("p-{}-{}-{random:08x}", own.pid, own.start);
+        // Under this name until it is locked: else it would look like a dead process's file.
+        let new = format!("n-{}-{}-{}-{random:08x}.pct", own.pid, own.start, own.pid_ns);
+        let name = format!("{stem}.pct");
+        let result = (|| {
+            let first = new_segment(session, &new, 0, own, u64::from(random))?;
+            // The mapping keeps its open file, in a forked child too. The lock must belong to
+            // another one, or a child would keep it when this process is gone.
+            let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let lock: OwnedFd = rustix::fs::openat(session.fd(), &*new, flags, Mode::empty())?;
+            rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
+            let armed = map::hold(lock, first)?;
+            rustix::fs::renameat(session.fd(), &*new, session.fd(), &*name)?;
+            Ok((first, armed))
+        })();
+        let (first, armed) = result.map_err(|source: std::io::Error| {
+            let _ = rustix::fs::unlinkat(session.fd(), &*new, AtFlags::empty());
+            session.file_error("make", Some(&name), source)
+        })?;
+        let inner = Inner {
+            n_segments: 1,
+            n_slots: HEADER_SLOTS as usize,
+            names_len: 0,
+            names: HashMap::new(),
+            label_at: 0,
+            free_lanes: Vec::new(),
+            finished: None,
+        };
+        let segments: [OnceLock<Segment>; MAX_SEGMENTS] = Default::default();
+        let _ = segments[0].set(first);
+        let process: &'static Self = Box::leak(Box::new(Self {
+            session: session.clone(),
+            stem,
+            armed,
+            segments,
+            inner: Mutex::new(inner),
+            successor: Once::new(),
+        }));
+        process.set_label(&Label::from_env());
+        Ok(process)
+    }
+
+    /// The process that this code runs in: itself, or what a forked child has in its place.
+    pub(crate) fn here(&'static self) -> Option<&'static Self> {
+        let mut process = self;
+        while process.armed.load(Ordering::Relaxed) == 0 {
+            process = process.successor.get(|| crate::create_or_warn(&process.session))?;
+        }
+        Some(process)
+    }
+
+    pub(crate) fn armed(&self) -> &'static AtomicU32 {
+        self.armed
+    }
+
+    /// A lane for a thread; `None` when there is no room.
+    pub(crate) fn lane(&'static self) -> Option<Lane> {
+        let mut inner = self.lock();
+        let thread = std::thread::current();
+        let name = thread.name().unwrap_or("");
+        let lane = if let Some(lane) = inner.free_lanes.pop() {
+            // The old name stays when there is no room for the new one.
+            self.rename(&mut inner, lane.lane, name);
+            lane
+        } else {
+            self.new_lane(&mut inner, name)?
+        };
+        self.word32(lane.lane, POSITION_AT).store(thread_id(), Ordering::Release);
+        Some(lane)
+    }
+
+    fn new_lane(&self, inner: &mut Inner, name: &str) -> Option<Lane> {
+        let lane = self.slot(inner, KIND_LANE, name, 0, 0, AWAITING)?;
+        let info = self.slot(inner, KIND_INFO, "", lane, lane, AWAITING)?;
+        Some(Lane { lane, info, ..Lane::default() })
+    }
+
+    /// A node for a thread's timer or stamp, all numbers zero; `None` when there is no room.
+    pub(crate) fn add(
+        &self,
+        lane: &mut Lane,
+        kind: NodeKind,
+        name: &str,
+        parent: Option<u32>,
+    ) -> Option<u32> {
+        let (kind, parent) = (kind as u32, parent.unwrap_or(0));
+        let mut short = String::new();
+        let name = cut(name, MAX_NAME, &mut short);
+        let reused = lane.reusable.get_mut(&(parent, kind)).and_then(|nodes| {
+            let at = nodes.iter().position(|(other, _)| **other == *name)?;
+            Some(nodes.swap_remove(at).1)
+        });
+        let node = if let Some(node) = reused {
+            self.word32(node, POSITION_AT).store(AWAITING, Ordering::Release);
+            node
+        } else {
+            self.slot(&mut self.lock(), kind, name, parent, lane.lane, AWAITING)?
+        };
+        lane.nodes.push(LaneNode { node, parent, kind, name: name.into() });
+        Some(node)
+    }
+
+    /// Gives a node another name, if there is room for it where the node is.
+    pub(crate) fn rename_node(&self, lane: &mut Lane, node: u32, name: &str) {
+        let mut short = String::new();
+        let name = cut(name, MAX_NAME, &mut short);
+        if self.rename(&mut self.lock(), node, name)
+            && let Some(known) = lane.nodes.iter_mut().find(|known| known.node == node)
+        {
+            known.name = name.into();
+        }
+    }
+
+    pub(crate) fn latch(&self, node: u32) -> &'static Latch {
+        let (segment, at) = self.place(node);
+        segment.latch(at)
+    }
+
+    pub(crate) fn word32(&self, node: u32, field: usize) -> &'static AtomicU32 {
+        let (segment, at) = self.place(node);
+        segment.word32(at + field)
+    }
+
+    /// Whether a node is one of this process's.
+    pub(crate) fn has(&self, node: u32) -> bool {
+        locate(node).is_some_and(|(segment, _)| self.segments[segment].get().is_some())
+    }
+
+    fn place(&self, node: u32) -> (Segment, usize) {
+        let place =
+            locate(node).and_then(|(segment, at)| Some((*self.segments[segment].get()?, at)));
+        place.expect("a node has the number that `add` gave")
+    }
+
+    /// Says which part of a whole this process is.
+    pub(crate) fn set_label(&self, label: &Label) {
+        let mut inner = self.lock();
+        let first = self.segments[0].get().expect("set when made");
+        let mut short = String::new();
+        let text = cut(&label.text, MAX_LABEL, &mut short);
+        inner.label_at ^= 1;
+        let at = LABELS_AT[inner.label_at];
+        first.write(at, text.as_bytes());
+        first.word64(LABEL_AT).store(name_word(at, text.len()), Ordering::Release);
+        let rank = label.rank.map_or(0, |(rank, n)| u64::from(rank) | u64::from(n) << 32);
+        first.word64(RANK_AT).store(rank, Ordering::Release);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a slot and makes it visible: first the name, then the slot, then the count.
+    fn slot(
+        &self,
+        inner: &mut Inner,
+        kind: u32,
+        name: &str,
+        parent: u32,
+        lane: u32,
+        position: u32,
+    ) -> Option<u32> {
+        let segment = inner.n_segments - 1;
+        let Some(word) = self.name(inner, name, SLOT_BYTES) else {
+            if self.grow(inner) {
+                return self.slot(inner, kind, name, parent, lane, position);
+            }
+            let first = self.segments[0].get()?;
+            first.word64(DROPPED_AT).fetch_add(1, Ordering::Relaxed);
+            return None;
+        };
+        let map = *self.segments[segment].get()?;
+        let at = inner.n_slots * SLOT_BYTES;
+        let node = segment_base(segment) + inner.n_slots as u32;
+        map.word64(at + NAME_AT).store(word, Ordering::Relaxed);
+        map.word32(at + POSITION_AT).store(position, Ordering::Relaxed);
+        map.word32(at + PARENT_AT).store(parent, Ordering::Relaxed);
+        // A lane is its own.
+        map.word32(at + LANE_AT).store(if lane == 0 { node } else { lane }, Ordering::Relaxed);
+        map.word32(at + KIND_AT).store(kind, Ordering::Relaxed);
+        inner.n_slots += 1;
+        map.word64(N_SLOTS_AT).store(inner.n_slots as u64, Ordering::Release);
+        Some(node)
+    }
+
+    /// Where a name is in the last file, written there if need be; `None` when there is no room
+    /// for it and `spare` bytes more.
+    fn name(&self, inner: &mut Inner, name: &str, spare: usize) -> Option<u64> {
+        let map = *self.segments[inner.n_segments - 1].get()?;
+        let room =
+            (map.bytes() - inner.names_len).checked_sub(inner.n_slots * SLOT_BYTES + spare)?;
+        if name.is_empty() {
+            return Some(0);
+        }
+        if let Some(&word) = inner.names.get(name) {
+            return Some(word);
+        }
+        if room < name.len() {
+            return None;
+        }
+        inner.names_len += name.len();
+        let at = map.bytes() - inner.names_len;
+        map.write(at, name.as_bytes());
+        map.word64(NAMES_AT).store(inner.names_len as u64, Ordering::Release);
+        let word = name_word(at, name.len());
+        inner.names.insert(name.into(), word);
+        Some(word)
+    }
+
+    fn rename(&self, inner: &mut Inner, node: u32, name: &str) -> bool {
+        let Some((segment, at)) = locate(node) else { return false };
+        // Names are written to the last file only, and a node's name is in the node's own file.
+        let word = if segment + 1 == inner.n_segments { self.name(inner, name, 0) } else { None };
+        let map = self.segments[segment].get();
+        match (word, map) {
+            (Some(word), Some(map)) => {
+                map.word64(at + NAME_AT).store(word, Ordering::Release);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Adds a file of twice the size; existing ones stay where they are.
+    fn grow(&self, inner: &mut Inner) -> bool {
+        let segment = inner.n_segments;
+        let Some(first) = self.segments[0].get() else { return false };
+        if segment == MAX_SEGMENTS {
+            return false;
+        }
+        let name = format!("{}-{segment}.pct", self.stem);
+        let random = first.word64(RANDOM_AT).load(Ordering::Relaxed);
+        match new_segment(&self.session, &name, segment, Identity::own(), random) {
+            Ok(map) => {
+                let _ = self.segments[segment].set(map);
+                inner.n_segments += 1;
+                inner.n_slots = HEADER_SLOTS as usize;
+                inner.names_len = 0;
+                inner.names.clear();
+                first.word64(N_SEGMENTS_AT).store(inner.n_segments as u64, Ordering::Release);
+                true
+            }
+            Err(_) => {
+                let _ = self.session.remove(&name);
+                false
+            }
+        }
+    }
+
+    /// Adds the numbers of a thread that ended to those of the threads that ended before, and
+    /// keeps its slots for the next thread.
+    pub(crate) fn finish(&self, mut lane: Lane, now: u64) {
+        let mut inner = self.lock();
+        self.latch(lane.lane).publish(Values::default());
+        self.word32(lane.lane, POSITION_AT).store(0, Ordering::Release);
+        let Some(counterparts) = self.counterparts(&mut inner, &lane) else {
+            // No room to fold it: it stays as it is, whole, and nobody takes it over.
+            return;
+        };
+        let finished = inner.finished.as_mut().expect("`counterparts` made it");
+        let root_of = roots(&lane.nodes);
+        for root in lane.nodes.iter().filter(|node| node.kind == NodeKind::Root as u32) {
+            let Some(&into) = counterparts.get(&root.node) else { continue };
+            finished.epoch += 1;
+            let epoch = finished.epoch;
+            let merge = u64::from(root.node) << 32 | u64::from(into);
+            let info = self.latch(finished.info);
+            info.publish(Values { last: merge, epoch, ..finished.clock });
+            for node in &lane.nodes {
+                let Some(&other) = counterparts.get(&node.node) else { continue };
+                if root_of.get(&node.node) != Some(&root.node) {
+                    continue;
+                }
+                let (latch, more) = (self.latch(other), self.latch(node.node));
+                if let (Some(sum), Some(more)) = (latch.read(), more.read()) {
+                    let is_timer = node.kind != NodeKind::Stamp as u32;
+                    latch.publish(Values { epoch, ..sum_of(sum, more, is_timer, now) });
+                }
+            }
+            self.word32(root.node, POSITION_AT).store(FREE, Ordering::Release);
+            info.publish(Values { epoch, ..finished.clock });
+        }
+        // Under a root that is free nothing counts, so the order of these does not matter.
+        for LaneNode { node, parent, kind, name } in lane.nodes.drain(..) {
+            self.latch(node).publish(Values::default());
+            self.word32(node, POSITION_AT).store(FREE, Ordering::Release);
+            lane.reusable.entry((parent, kind)).or_default().push((name, node));
+        }
+        inner.free_lanes.push(lane);
+    }
+
+    /// For each node of a lane that counts, the node of the same path among those of the ended
+    /// threads; `None` when there is no room for them.
+    fn counterparts(&self, inner: &mut Inner, lane: &Lane) -> Option<HashMap<u32, u32>> {
+        let clock = self.latch(lane.info).read()?;
+        if inner.finished.is_none() {
+            let made = self.new_lane(inner, "")?;
+            let clock = Values { last: 0, epoch: 0, ..clock };
+            self.latch(made.info).publish(clock);
+            let Lane { lane, info, .. } = made;
+            inner.finished = Some(Finished { lane, info, clock, epoch: 0, nodes: HashMap::new() });
+        }
+        // Taken out, because slots are made from the same `inner`.
+        let mut finished = inner.finished.take()?;
+        let result = self.find_counterparts(inner, lane, &mut finished, clock);
+        inner.finished = Some(finished);
+        result
+    }
+
+    fn find_counterparts(
+        &self,
+        inner: &mut Inner,
+        lane: &Lane,
+        finished: &mut Finished,
+        clock: Values,
+    ) -> Option<HashMap<u32, u32>> {
+        let (own, sum) = (f64::from_bits(clock.num), f64::from_bits(finished.clock.num));
+        if lane.nodes.is_empty() || own == 0.0 {
+            return Some(HashMap::new());
+        }
+        if sum == 0.0 {
+            finished.clock = Values { last: 0, epoch: 0, ..clock };
+            self.latch(finished.info).publish(finished.clock);
+        } else if (own / sum - 1.0).abs() > 1e-3 {
+            // Ticks of another clock cannot be added.
+            return None;
+        }
+        let by_number: HashMap<u32, &LaneNode> =
+            lane.nodes.iter().map(|node| (node.node, node)).collect();
+        let mut found: HashMap<u32, u32> = HashMap::new();
+        for node in &lane.nodes {
+            let position = self.word32(node.node, POSITION_AT).load(Ordering::Relaxed);
+            let is_root = node.kind == NodeKind::Root as u32;
+            let parent = if is_root { Some(0) } else { found.get(&node.parent).copied() };
+            let Some(parent) = parent.filter(|_| position != FREE) else { continue };
+            let position = match position {
+                AWAITING | UNASSIGNED => position,
+                stamp => match (found.get(&stamp), by_number.get(&stamp)) {
+                    (Some(&stamp), _) => stamp,
+                    // The stamp may be younger than the timer that it took; both have one parent.
+                    (None, Some(stamp)) if stamp.parent == node.parent => {
+                        let kind = NodeKind::Stamp as u32;
+                        let other =
+                            self.counterpart(inner, finished, parent, kind, &stamp.name, AWAITING)?;
+                        found.insert(stamp.node, other);
+                        other
+                    }
+                    _ => UNASSIGNED,
+                },
+            };
+            if let Entry::Vacant(place) = found.entry(node.node) {
+                let other =
+                    self.counterpart(inner, finished, parent, node.kind, &node.name, position)?;
+                place.insert(other);
+            }
+        }
+        Some(found)
+    }
+
+    fn counterpart(
+        &self,
+        inner: &mut Inner,
+        finished: &mut Finished,
+        parent: u32,
+        kind: u32,
+        name: &str,
+        position: u32,
+    ) -> Option<u32> {
+        // The same name at another position is another timer.
+        let key = (parent, kind, position, Box::from(name));
+        if let Some(&node) = finished.nodes.get(&key) {
+            return Some(node);
+        }
+        let node = self.slot(inner, kind, name, parent, finished.lane, position)?;
+        finished.nodes.insert(key, node);
+        Some(node)
+    }
+}
+
+/// The root that each node is under.
+fn roots(nodes: &[LaneNode]) -> HashMap<u32, u32> {
+    let mut roots = HashMap::new();
+    for LaneNode { node, parent, .. } in nodes {
+        let root = roots.get(parent).copied().unwrap_or(*node);
+        roots.insert(*node, root);
+    }
+    roots
+}
+
+/// The numbers of a node and of another of the same path.
+pub(crate) fn sum_of(sum: Values, more: Values, is_timer: bool, now: u64) -> Values {
+    let min = match (is_timer, sum.num, more.num) {
+        (true, _, _) => sum.min.wrapping_add(more.min),
+        (false, _, 0) => sum.min,
+        (false, 0, _) => more.min,
+        (false, _, _) => sum.min.min(more.min),
+    };
+    let open = if is_timer && more.last != 0 { now.saturating_sub(more.last) } else { 0 };
+    Values {
+        ticks: sum.ticks.wrapping_add(more.ticks).wrapping_add(open),
+        num: sum.num.wrapping_add(more.num),
+        min,
+        max: if is_timer { sum.max.wrapping_add(more.max) } else { sum.max.max(more.max) },
+        last: if is_timer { 0 } else { sum.last.max(more.last) },
+        epoch: sum.epoch,
+    }
+}
+
+/// The number by which the kernel knows this thread.
+fn thread_id() -> u32 {
+    rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs()
+}
+
+/// A name of `max` bytes at most: a longer one is cut, and told from others by a hash.
+fn cut<'a>(name: &'a str, max: usize, short: &'a mut String) -> &'a str {
+    if name.len() <= max {
+        return name;
+    }
+    *short = format!(
+        "{}…{:08x}",
+        &name[..name.floor_char_boundary(max - 11)],
+        fnv1a(name.as_bytes()) as u32
+    );
+    short
+}
+
+fn new_segment(
+    session: &Session,
+    name: &str,
+    segment: usize,
+    own: Identity,
+    random: u64,
+) -> std::io::Result<Segment> {
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = rustix::fs::openat(session.fd(), name, flags, Mode::RUSR | Mode::WUSR)?;
+    let bytes = segment_bytes(segment);
+    rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, bytes as u64)?;
+    let map = Segment::map(&file, bytes)?;
+    let created = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    for (at, value) in [
+        (MAJOR_AT, &MAJOR.to_ne_bytes()[..]),
+        (MINOR_AT, &MINOR.to_ne_bytes()),
+        (ENDIAN_AT, &ENDIAN.to_ne_bytes()),
+        (HEADER_BYTES_AT, &(HEADER_BYTES as u32).to_ne_bytes()),
+        (SLOT_BYTES_AT, &(SLOT_BYTES as u32).to_ne_bytes()),
+        (FILE_BYTES_AT, &(bytes as u64).to_ne_bytes()),
+        (SEGMENT_AT, &(segment as u32).to_ne_bytes()),
+        (PID_AT, &own.pid.to_ne_bytes()),
+        (START_AT, &own.start.to_ne_bytes()),
+        (BOOT_AT, &own.boot.to_ne_bytes()),
+        (PID_NS_AT, &own.pid_ns.to_ne_bytes()),
+        (SESSION_AT, &session.id().to_ne_bytes()),
+        (RANDOM_AT, &random.to_ne_bytes()),
+        (CREATED_AT, &(created.as_nanos() as u64).to_ne_bytes()),
+    ] {
+        map.write(at, value);
+    }
+    let words = [(N_SLOTS_AT, u64::from(HEADER_SLOTS)), (N_SEGMENTS_AT, 1), (STATE_AT, RUNNING)];
+    for (at, value) in words {
+        map.word64(at).store(value, Ordering::Relaxed);
+    }
+    map.word64(MAGIC_AT).store(u64::from_ne_bytes(MAGIC), Ordering::Release);
+    Ok(map)
+}
+
+/// Runs a function once and keeps what it gave, like `OnceLock`; but a forked child does not wait
+/// for a thread of its parent that was at it.
+#[derive(Debug)]
+pub(crate) struct Once {
+    /// 0: not yet; 1: done; else the pid, plus one, of who is at it.
+    state: AtomicU64,
+    process: Leaked<Process>,
+}
+
+impl Once {
+    pub(crate) const fn new() -> Self {
+        Self { state: AtomicU64::new(0), process: Leaked::none() }
+    }
+
+    /// Gives what `make` gave the first time.
+    pub(crate) fn get(
+        &self,
+        make: impl FnOnce() -> Option<&'static Process>,
+    ) -> Option<&'static Process> {
+        let own = u64::from(std::process::id()) + 1;
+        loop {
+            let state = self.state.load(Ordering::Acquire);
+            match state {
+                1 => return self.process.get(),
+                state if state == own => std::thread::yield_now(),
+                state => {
+                    let (then, otherwise) = (Ordering::Acquire, Ordering::Relaxed);
+                    if self.state.compare_exchange(state, own, then, otherwise).is_err() {
+                        continue;
+                    }
+                    if let Some(process) = make() {
+                        self.process.set(process);
+                    }
+                    self.state.store(1, Ordering::Release);
+                    return self.process.get();
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! What the tests share: a session that goes away, a publisher, and processes to run in.
+#![allow(dead_code, reason = "no test file uses all of it")]
+
+use std::path::Path;
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+
+use gtimer_core::Times;
+use gtimer_core::publish::{NodeKind, Place, Publisher, Values};
+use shm_times::{ProcessTimes, SESSION_VARIABLE, Session, publish_in};
+
+/// Ticks of the clock in a second: so that seconds hold them exactly.
+pub(crate) const RATE: f64 = (1_u64 << 20) as f64;
+
+/// A session that is ended when the test is over, however it ends.
+pub(crate) struct Scratch(pub(crate) Session);
+
+impl Scratch {
+    pub(crate) fn new() -> Self {
+        Self(Session::create_in(Path::new("/dev/shm/polychron-tests")).expect("tmpfs at /dev/shm"))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = self.0.clone().end();
+        let _ = std::fs::remove_dir("/dev/shm/polychron-tests");
+    }
+}
+
+/// A publisher with its clock set, and its root.
+pub(crate) fn begin(session: &Session) -> (Box<dyn Publisher>, Place) {
+    root_of(publish_in(session).expect("there is room"))
+}
+
+pub(crate) fn root_of(mut publisher: Box<dyn Publisher>) -> (Box<dyn Publisher>, Place) {
+    publisher.set_clock(RATE, 0);
+    let root = publisher.add(NodeKind::Root, "root", None).expect("there is room");
+    (publisher, root)
+}
+
+/// Publishes a stamp of `num` iterations of three ticks each.
+pub(crate) fn stamped(stamp: &Place, num: u64) {
+    stamp.latch.publish(Values { ticks: 3 * num, num, min: 3, max: 3, last: num, epoch: 0 });
+}
+
+/// The iterations of all stamps in a tree.
+pub(crate) fn iterations(times: &Times) -> u64 {
+    let own: u64 = times.stamps.iter().map(|stamp| stamp.itr_num).sum();
+    own + times.subdivisions.iter().flat_map(|at| &at.timers).map(iterations).sum::<u64>()
+}
+
+pub(crate) fn iterations_of(process: &ProcessTimes) -> u64 {
+    process.lanes.iter().map(|lane| iterations(&lane.times)).sum()
+}
+
+/// The only process of a session.
+pub(crate) fn only(session: &Session) -> ProcessTimes {
+    let mut snapshot = session.snapshot().expect("readable");
+    assert_eq!(snapshot.processes.len(), 1, "{snapshot:?}");
+    snapshot.processes.remove(0)
+}
+
+/// This test program again, in a session, to do what `role` says: the ignored test `as_child`.
+pub(crate) fn child(session: &Session, role: &str) -> Command {
+    let mut command = Command::new(std::env::current_exe().expect("known"));
+    command
+        .args(["--exact", "as_child", "--ignored", "--nocapture", "--test-threads=1"])
+        .env(SESSION_VARIABLE, session.dir())
+        .env("SHM_TIMES_ROLE", role);
+    command
+}
+
+/// Waits until something holds.
+pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !holds() {
+        assert!(Instant::now() < deadline, "{what} did not happen in 30 s");
+        std::thread::yield_now();
+    }
+}
+
+/// Waits for a process, not for ever.
+pub(crate) fn ended(child: &mut Child) -> std::process::ExitStatus {
+    let mut status = None;
+    until("the end of a process", || {
+        status = child.try_wait().expect("a child");
+        status.is_some()
+    });
+    status.expect("it ended")
+}

@@ -1,0 +1,5 @@
+//! Agreement between processes through words in shared memory.
+
+pub(crate) mod barrier;
+pub(crate) mod spsc;
+pub(crate) mod wait;
