@@ -1,11 +1,16 @@
 //! The far end of a run: a task met by bytes in another process.
 
-use std::any::Any;
+use std::any::TypeId;
 use std::fmt;
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::backend::Fault;
-use crate::run::{build, decode, encode, execute};
-use crate::{FailureKind, Task, Worker, panics};
+use crate::spmd::SpmdTask;
+use crate::work::{self, Of, Plain, Work};
+use crate::{FailureKind, Spmd, Task, TaskError, Worker, panics};
 
 /// A task as a worker in another process knows it: by name, with bytes for types.
 ///
@@ -30,25 +35,67 @@ use crate::{FailureKind, Task, Worker, panics};
 /// // A length and a number, in postcard's encoding.
 /// assert_eq!(model.execute(&[1, 21], &worker).unwrap(), [1, 42]);
 /// ```
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct TaskEntry {
     name: &'static str,
-    build: fn(&[u8], &Worker<'_>) -> Result<FarModel, Fault>,
+    key: TypeId,
+    far: Arc<dyn Far>,
 }
 
 /// The model of a worker that gets its parameters as bytes.
-pub struct FarModel {
-    model: Box<dyn Any>,
-    execute: ExecuteFar,
+pub struct FarModel(Box<dyn FarExecute>);
+
+trait Far: Send + Sync {
+    fn build(self: Arc<Self>, args: &[u8], worker: &Worker<'_>) -> Result<FarModel, Fault>;
 }
 
-type ExecuteFar = fn(&mut dyn Any, &[u8], &Worker<'_>) -> Result<Vec<u8>, Fault>;
+trait FarExecute {
+    fn execute(&mut self, params: &[u8], worker: &Worker<'_>) -> Result<Vec<u8>, Fault>;
+}
+
+struct Typed<W: Work> {
+    work: Arc<W>,
+    model: W::Model,
+}
 
 impl TaskEntry {
     /// The entry of task `T`.
     #[must_use]
     pub fn of<T: Task>() -> Self {
-        Self { name: T::NAME, build: build_far::<T> }
+        Self::new(TypeId::of::<T>(), Of::<T>::new())
+    }
+
+    /// The entry of the SPMD function `S`.
+    #[must_use]
+    pub fn of_spmd<S: Spmd>() -> Self {
+        Self::of::<SpmdTask<S>>()
+    }
+
+    /// The entry of two plain functions, under `name`; see
+    /// [`Scatter::scatter_fn`](crate::Scatter::scatter_fn).
+    #[must_use]
+    pub fn of_fn<A, M, P, O, E, F>(
+        name: &'static str,
+        build: impl Fn(&A) -> Result<M, E> + Send + Sync + 'static,
+        execute: impl Fn(&mut M, &[P]) -> Result<Vec<O>, F> + Send + Sync + 'static,
+    ) -> Self
+    where
+        A: Serialize + DeserializeOwned + Clone + Send + Sync + 'static,
+        M: 'static,
+        P: Serialize + DeserializeOwned + Send + Sync + 'static,
+        O: Serialize + DeserializeOwned + Send + 'static,
+        E: Into<TaskError> + 'static,
+        F: Into<TaskError> + 'static,
+    {
+        fn keyed<B: 'static, X: 'static, S>(plain: Plain<B, X, S>) -> (TypeId, Plain<B, X, S>) {
+            (Plain::<B, X, S>::key(), plain)
+        }
+        let (key, plain) = keyed(Plain::<_, _, (A, M, P, O, E, F)>::new(name, build, execute));
+        Self::new(key, plain)
+    }
+
+    fn new(key: TypeId, work: impl Work) -> Self {
+        Self { name: work.name(), key, far: Arc::new(work) }
     }
 
     /// [`Task::NAME`].
@@ -57,15 +104,20 @@ impl TaskEntry {
         self.name
     }
 
+    /// What tells its type or functions from any others of this program.
+    pub(crate) fn key(&self) -> TypeId {
+        self.key
+    }
+
     /// Builds a model from encoded arguments.
     ///
     /// # Errors
     ///
-    /// A fault of kind [`FailureKind::Codec`] if the bytes are not the task's arguments, else as
+    /// A fault of kind [`FailureKind::Decode`] if the bytes are not the task's arguments, else as
     /// [`Run::build`](crate::backend::Run::build).
     pub fn build(&self, args: &[u8], worker: &Worker<'_>) -> Result<FarModel, Fault> {
         panics::install_hook();
-        (self.build)(args, worker)
+        Arc::clone(&self.far).build(args, worker)
     }
 }
 
@@ -74,33 +126,33 @@ impl FarModel {
     ///
     /// # Errors
     ///
-    /// A fault of kind [`FailureKind::Codec`] if the bytes are not parameters of the task or the
-    /// outputs cannot be encoded, else as [`Run::execute`](crate::backend::Run::execute).
+    /// A fault of kind [`FailureKind::Decode`] if the bytes are not parameters of the task, or
+    /// [`FailureKind::Encode`] if the outputs cannot be encoded, else as
+    /// [`Run::execute`](crate::backend::Run::execute).
     pub fn execute(&mut self, params: &[u8], worker: &Worker<'_>) -> Result<Vec<u8>, Fault> {
-        (self.execute)(&mut *self.model, params, worker)
+        self.0.execute(params, worker)
     }
 }
 
-fn codec(error: crate::CodecError) -> Fault {
-    Fault::from_error(FailureKind::Codec, error)
+impl<W: Work> Far for W {
+    fn build(self: Arc<Self>, args: &[u8], worker: &Worker<'_>) -> Result<FarModel, Fault> {
+        let args: W::Args = work::decode("decode the arguments", "arguments", self.name(), args)
+            .map_err(|e| Fault::from_error(FailureKind::Decode, e))?;
+        let model = work::build(&*self, &args, worker)?;
+        Ok(FarModel(Box::new(Typed { work: self, model })))
+    }
 }
 
-fn build_far<T: Task>(args: &[u8], worker: &Worker<'_>) -> Result<FarModel, Fault> {
-    let args: T::Args = decode::<T, _>("decode the arguments", "arguments", args).map_err(codec)?;
-    let model = build::<T>(&args, worker)?;
-    Ok(FarModel { model: Box::new(model), execute: execute_far::<T> })
-}
-
-fn execute_far<T: Task>(
-    model: &mut dyn Any,
-    params: &[u8],
-    worker: &Worker<'_>,
-) -> Result<Vec<u8>, Fault> {
-    let model = model.downcast_mut().expect("the entry built this model itself");
-    let params: Vec<T::Param> =
-        decode::<T, _>("decode the parameters", "parameters", params).map_err(codec)?;
-    let outputs = execute::<T>(model, &params, worker)?;
-    encode::<T, _>("encode the outputs", outputs.as_slice()).map_err(codec)
+impl<W: Work> FarExecute for Typed<W> {
+    fn execute(&mut self, params: &[u8], worker: &Worker<'_>) -> Result<Vec<u8>, Fault> {
+        let name = self.work.name();
+        let params: Vec<W::Param> =
+            work::decode("decode the parameters", "parameters", name, params)
+                .map_err(|e| Fault::from_error(FailureKind::Decode, e))?;
+        let outputs = work::execute(&*self.work, &mut self.model, &params, worker)?;
+        work::encode("encode the outputs", name, outputs.as_slice())
+            .map_err(|e| Fault::from_error(FailureKind::Encode, e))
+    }
 }
 
 impl fmt::Debug for TaskEntry {

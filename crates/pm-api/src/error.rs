@@ -50,6 +50,30 @@ pub enum PmError {
         /// How many tasks there are.
         n_tasks: usize,
     },
+    /// A schedule has one task for each worker, and there are more or fewer.
+    #[error("schedule each worker has {n_tasks} tasks for {n_workers} workers")]
+    WorkerCount {
+        /// How many workers the manager has.
+        n_workers: usize,
+        /// How many tasks there are.
+        n_tasks: usize,
+    },
+    /// Two tasks of the program have the same name.
+    #[error("task {task:?} is registered twice: at {first} and at {second}")]
+    DuplicateTask {
+        /// The name.
+        task: &'static str,
+        /// Where one of them is registered, like `src/main.rs:7`.
+        first: String,
+        /// Where the other one is.
+        second: String,
+    },
+    /// A task is not registered, so that workers in other processes cannot find it.
+    #[error("task {task:?} is not registered: say register_task!(..) or task!(..) once")]
+    NotRegistered {
+        /// The task's name, or for plain functions that of their type.
+        task: String,
+    },
     /// Not all tasks gave their output.
     #[error("{}", FailedText { failures, n_tasks: *n_tasks })]
     Failed {

@@ -66,6 +66,7 @@
 
 #![forbid(unsafe_code)]
 
+mod array;
 mod cancel;
 mod entry;
 mod error;
@@ -75,35 +76,60 @@ mod local;
 mod manager;
 mod options;
 mod panics;
+mod peers;
 mod pending;
 mod queue;
 mod registry;
 mod run;
 mod serial;
+mod spmd;
 mod task;
+mod tasks;
+mod watch;
+mod work;
 
-pub use cancel::CancelToken;
+pub use array::Array;
+pub use cancel::{CancelToken, OnCancel};
 pub use error::{CodecError, PmError};
 pub use failure::{Failure, FailureKind, LostWorker};
 pub use gathered::Gathered;
 pub use manager::{ParallelManager, Scatter};
-pub use options::{Progress, ProgressFn, RunOptions, Schedule};
-pub use pending::{Chunk, Pending, RunSummary};
+pub use options::{OnError, Progress, ProgressFn, RunOptions, Schedule, WorkerProgress};
+pub use peers::{
+    And, FixedTree, Max, Min, Op, Or, Peers, PeersError, PeersExt, Prod, SerialPeers, Sum, Xor,
+    reduce_in_index_order,
+};
+pub use pending::{Chunk, Chunks, Pending, RunSummary};
 pub use registry::{ManagerOptions, ManagerRegistry};
 pub use serial::SerialManager;
-pub use task::{Task, TaskError, Worker};
+pub use spmd::Spmd;
+pub use task::{Task, TaskError, Worker, seed};
+pub use tasks::worker_entry;
+
+/// For the macros of this crate.
+#[doc(hidden)]
+pub use inventory as __inventory;
 
 /// What a manager is made of; of no interest to those who only use one.
 ///
 /// A backend implements [`ParallelManager`] by turning a [`Run`](backend::Run) into something that is
 /// [`Running`](backend::Running). If its workers are in this process, each is a
 /// [`LocalWorker`](backend::LocalWorker), all of them on one [`ChunkQueue`](backend::ChunkQueue);
-/// if they are elsewhere, a [`TaskEntry`](backend::TaskEntry) stands for the task there.
+/// if they are elsewhere, a [`TaskEntry`](backend::TaskEntry) stands for the task there, found by
+/// name among the registered [`tasks`](backend::tasks). The workers of a run are a group, for which
+/// a backend implements [`Peers`].
+///
+/// Who measures workers gives a [`RunObserver`](backend::RunObserver) to
+/// [`set_observer`](backend::set_observer).
 pub mod backend {
     pub use crate::entry::{FarModel, TaskEntry};
     pub use crate::failure::Fault;
     pub use crate::local::LocalWorker;
     pub use crate::manager::{Finished, RunEnd, Running};
-    pub use crate::queue::ChunkQueue;
+    pub use crate::panics::catch as catch_panic;
+    pub use crate::peers::{Call, CallKind, Departed, Fold, Native, OpName, Scalar, check_calls};
+    pub use crate::queue::{ChunkQueue, Take, Ticket, Verdict};
     pub use crate::run::{Model, Outputs, Run};
+    pub use crate::tasks::{Registration, Tasks, WorkerMain, tasks};
+    pub use crate::watch::{RunObserver, RunWatch, WorkerWatch, run_started, set_observer};
 }

@@ -2,9 +2,17 @@
 
 use std::fmt::Debug;
 use std::ops::Range;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::backend::{Fault, Outputs, Run};
-use crate::{LostWorker, Pending, PmError, RunOptions, SerialManager, Task, panics};
+use crate::spmd::SpmdTask;
+use crate::tasks::tasks;
+use crate::work::{Of, Plain};
+use crate::{LostWorker, Pending, PmError, RunOptions, Schedule, SerialManager};
+use crate::{Spmd, Task, TaskError, panics};
 
 /// Spreads the tasks of a run over workers.
 ///
@@ -30,9 +38,7 @@ pub trait ParallelManager: Debug + Send + Sync {
 
 /// A run that a backend has started, seen from the caller's side.
 ///
-/// Dropping it ends the run: it cancels the run's token and returns when no worker of the run is
-/// at work any more. (A task in this process that neither ends nor asks
-/// [`Worker::cancelled`](crate::Worker::cancelled) cannot be ended.)
+/// [`close`](Self::close) is called once at its end, whatever came before, and then it is dropped.
 pub trait Running {
     /// Waits for the next finished chunk; `None` when no worker will finish another one.
     ///
@@ -46,6 +52,12 @@ pub trait Running {
 
     /// Tells, after the last chunk, what else there is to know.
     fn end(&mut self) -> RunEnd;
+
+    /// Ends the run, whose token is cancelled: drops what comes, and returns when no worker of the
+    /// run is at work any more. (A task in this process that neither ends nor asks
+    /// [`Worker::cancelled`](crate::Worker::cancelled) cannot be ended, and is waited for, unless
+    /// its [time](crate::RunOptions::timeout) was over and it was left alone.)
+    fn close(&mut self);
 }
 
 /// A chunk that a worker came to the end of.
@@ -57,6 +69,10 @@ pub struct Finished {
     pub worker: Option<usize>,
     /// One output per task, or what went wrong.
     pub outputs: Result<Outputs, Fault>,
+    /// How often the tasks were begun.
+    pub attempts: u32,
+    /// How long they were computed, the last time.
+    pub took: Duration,
 }
 
 /// What a backend knows at the end of a run.
@@ -109,14 +125,107 @@ pub trait Scatter: ParallelManager {
         params: Vec<T::Param>,
         options: &RunOptions,
     ) -> Result<Pending<T::Output>, PmError> {
-        let run = Run::new::<T>(args, params, options);
-        let running = if panics::in_task() {
-            SerialManager::new().start(run.clone())
-        } else {
-            self.start(run.clone())
-        }?;
-        Ok(Pending::new(self.name(), run, running, options.progress.clone()))
+        let run = Run::new(Of::<T>::new(), args, params, options);
+        start(self, run, options)
     }
+
+    /// As [`scatter`](Self::scatter), of two plain functions: `build` makes a model of `args` in
+    /// each worker, and `execute` computes the outputs of some parameters with it, as many as there
+    /// are parameters.
+    ///
+    /// Managers whose workers are other processes need the two registered once, by
+    /// [`task!`](crate::task); for others that does no harm.
+    ///
+    /// ```
+    /// use pm_api::{RunOptions, Scatter as _, SerialManager, TaskError};
+    ///
+    /// fn do_build(base: &f64) -> Result<f64, TaskError> {
+    ///     Ok(base.ln())
+    /// }
+    ///
+    /// fn do_execute(ln_base: &mut f64, values: &[f64]) -> Result<Vec<f64>, TaskError> {
+    ///     Ok(values.iter().map(|value| value.ln() / *ln_base).collect())
+    /// }
+    ///
+    /// pm_api::task!(LOGARITHM: build = do_build, execute = do_execute);
+    ///
+    /// # fn main() -> Result<(), pm_api::PmError> {
+    /// let manager = SerialManager::new();
+    /// let pending =
+    ///     manager.scatter_fn(do_build, 2.0, do_execute, vec![1.0, 8.0], &RunOptions::default())?;
+    /// assert_eq!(pending.gather()?.into_complete()?, [0.0, 3.0]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`scatter`](Self::scatter), and [`PmError::NotRegistered`] where that is needed.
+    fn scatter_fn<A, M, P, O, E, F, B, X>(
+        &self,
+        build: B,
+        args: A,
+        execute: X,
+        params: Vec<P>,
+        options: &RunOptions,
+    ) -> Result<Pending<O>, PmError>
+    where
+        B: Fn(&A) -> Result<M, E> + Send + Sync + 'static,
+        X: Fn(&mut M, &[P]) -> Result<Vec<O>, F> + Send + Sync + 'static,
+        A: Serialize + DeserializeOwned + Clone + Send + Sync + 'static,
+        M: 'static,
+        P: Serialize + DeserializeOwned + Send + Sync + 'static,
+        O: Serialize + DeserializeOwned + Send + 'static,
+        E: Into<TaskError> + 'static,
+        F: Into<TaskError> + 'static,
+    {
+        type Named<B, X, A, M, P, O, E, F> = Plain<B, X, (A, M, P, O, E, F)>;
+        let key = Named::<B, X, A, M, P, O, E, F>::key();
+        let registered = tasks()?.name_of(key);
+        let name = registered.unwrap_or_else(Named::<B, X, A, M, P, O, E, F>::type_name);
+        let work = Named::<B, X, A, M, P, O, E, F>::new(name, build, execute);
+        start(self, Run::new(work, args, params, options), options)
+    }
+
+    /// Runs an [`Spmd`] function on every worker of the manager, all at once; the outputs by rank.
+    ///
+    /// Inside a task there is one rank.
+    ///
+    /// # Errors
+    ///
+    /// [`PmError`] as for [`scatter`](Self::scatter), and [`PmError::Failed`] if a rank failed.
+    fn run<S: Spmd>(&self, args: S::Args) -> Result<Vec<S::Output>, PmError> {
+        self.start_spmd::<S>(args, &RunOptions::default())?.gather()?.into_complete()
+    }
+
+    /// Starts an [`Spmd`] function on every worker of the manager, all at once. The schedule and
+    /// what is said of trying again in `options` do not apply.
+    ///
+    /// # Errors
+    ///
+    /// [`PmError`] if the workers could not be started.
+    fn start_spmd<S: Spmd>(
+        &self,
+        args: S::Args,
+        options: &RunOptions,
+    ) -> Result<Pending<S::Output>, PmError> {
+        let n_ranks = if panics::in_task() { 1 } else { self.n_workers() };
+        let options = options.clone().schedule(Schedule::EachWorker);
+        self.scatter::<SpmdTask<S>>(args, vec![(); n_ranks], &options)
+    }
+}
+
+fn start<O: 'static>(
+    manager: &(impl ParallelManager + ?Sized),
+    run: Run,
+    options: &RunOptions,
+) -> Result<Pending<O>, PmError> {
+    let running = if panics::in_task() {
+        SerialManager::new().start(run.clone())
+    } else {
+        manager.start(run.clone())
+    }?;
+    Ok(Pending::new(manager.name(), run, running, options))
 }
 
 impl<M: ParallelManager + ?Sized> Scatter for M {}

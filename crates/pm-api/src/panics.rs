@@ -37,7 +37,27 @@ pub(crate) fn install_hook() {
 }
 
 /// Runs code of a task; a panic in it becomes a message like `boom, at src/main.rs:3:9`.
-pub(crate) fn catch<T>(code: impl FnOnce() -> T) -> Result<T, String> {
+///
+/// For tasks that lose only a part of their work by a panic in it. What the code may have left half
+/// done is the caller's to throw away.
+///
+/// # Errors
+///
+/// The message, where the code panicked.
+pub fn catch<T>(code: impl FnOnce() -> T) -> Result<T, String> {
+    catch_panic(code).map_err(|panic| match panic.location {
+        Some(location) => format!("{}, at {location}", panic.message),
+        None => panic.message,
+    })
+}
+
+/// A panic of a task.
+pub(crate) struct Panic {
+    pub(crate) message: String,
+    pub(crate) location: Option<String>,
+}
+
+pub(crate) fn catch_panic<T>(code: impl FnOnce() -> T) -> Result<T, Panic> {
     struct Leave;
     impl Drop for Leave {
         fn drop(&mut self) {
@@ -55,10 +75,7 @@ pub(crate) fn catch<T>(code: impl FnOnce() -> T) -> Result<T, String> {
         let message = text(&*payload).to_owned();
         // The payload is the user's too, and may panic when it is dropped.
         let _ = panic::catch_unwind(AssertUnwindSafe(|| drop(payload)));
-        match PLACE.take() {
-            Some(place) => format!("{message}, at {place}"),
-            None => message,
-        }
+        Panic { message, location: PLACE.take() }
     })
 }
 

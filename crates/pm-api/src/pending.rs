@@ -4,10 +4,17 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Range;
+use std::time::{Duration, Instant};
+use std::vec;
+
+use serde::{Deserialize, Serialize};
 
 use crate::backend::{Fault, Finished, Run, RunEnd, Running};
 use crate::options::ProgressFn;
-use crate::{Failure, FailureKind, Gathered, LostWorker, PmError, Progress};
+use crate::{
+    Failure, FailureKind, Gathered, LostWorker, OnError, PmError, Progress, RunOptions,
+    WorkerProgress,
+};
 
 /// A run that was scattered and not gathered yet.
 ///
@@ -39,12 +46,23 @@ pub struct Pending<O> {
     run: Run,
     running: Box<dyn Running>,
     progress: Option<ProgressFn>,
+    on_error: OnError,
+    start: Instant,
+    counts: Progress,
+    n_cancelled: usize,
+    /// What nobody started, to be told of at the end.
+    left_over: Option<vec::IntoIter<Range<usize>>>,
+    /// What the backend told at the end, until the summary is made of it.
+    end: Option<(usize, Vec<LostWorker>)>,
+    summary: Option<RunSummary>,
+    /// Whether the backend failed, so that nothing more comes.
+    failed: bool,
     outputs: PhantomData<fn() -> O>,
 }
 
 /// Tasks that came to an end together: neighbours that one worker did in one go, or that were
 /// cancelled.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Chunk<O> {
     /// The tasks, by their place in the parameters; never empty.
@@ -65,8 +83,8 @@ pub struct RunSummary {
     pub n_failed: usize,
     /// Workers of the run; 0 for no tasks.
     pub n_workers: usize,
-    /// Workers that left because they could not build their model. What they left undone was done
-    /// by others, unless all were lost.
+    /// Workers that left because they could not build their model, were lost, or do not end. What
+    /// they left undone was done by others, unless nobody was left.
     pub lost_workers: Vec<LostWorker>,
 }
 
@@ -75,9 +93,30 @@ impl<O: 'static> Pending<O> {
         manager: &'static str,
         run: Run,
         running: Box<dyn Running>,
-        progress: Option<ProgressFn>,
+        options: &RunOptions,
     ) -> Self {
-        Self { manager, run, running, progress, outputs: PhantomData }
+        let counts = Progress {
+            n_done: 0,
+            n_failed: 0,
+            n_tasks: run.n_tasks(),
+            elapsed: Duration::ZERO,
+            workers: Vec::new(),
+        };
+        Self {
+            manager,
+            run,
+            running,
+            progress: options.progress.clone(),
+            on_error: options.on_error,
+            start: Instant::now(),
+            counts,
+            n_cancelled: 0,
+            left_over: None,
+            end: None,
+            summary: None,
+            failed: false,
+            outputs: PhantomData,
+        }
     }
 
     /// How many tasks the run has.
@@ -144,66 +183,191 @@ impl<O: 'static> Pending<O> {
     ///
     /// As [`for_each`](Self::for_each).
     pub fn for_each_in_order<E: From<PmError>>(
-        mut self,
+        self,
         mut each: impl FnMut(Chunk<O>) -> Result<(), E>,
     ) -> Result<RunSummary, E> {
-        self.running.bound();
-        let mut early = BTreeMap::new();
-        let mut turn = 0;
-        self.drive(|chunk| {
-            early.insert(chunk.indices.start, chunk);
-            while let Some(chunk) = early.remove(&turn) {
-                turn = chunk.indices.end;
-                each(chunk)?;
-            }
-            Ok(())
-        })
+        let mut chunks = self.chunks_in_order();
+        for chunk in &mut chunks {
+            each(chunk?)?;
+        }
+        Ok(chunks.pending.summary.take().unwrap_or_default())
     }
 
-    /// Takes every chunk from the backend, tells the progress, and says at the end how it went.
+    /// The chunks as they come to an end, in no certain order; for loops, where
+    /// [`for_each`](Self::for_each) would be in the way. The first error is the last item.
+    ///
+    /// ```
+    /// # use pm_api::{PmError, Pending};
+    /// fn first_failure(pending: Pending<f64>) -> Result<Option<String>, PmError> {
+    ///     for chunk in pending.chunks() {
+    ///         if let Err(failure) = chunk?.outputs {
+    ///             return Ok(Some(failure.to_string())); // the rest of the run is cancelled
+    ///         }
+    ///     }
+    ///     Ok(None)
+    /// }
+    /// ```
+    #[must_use = "a run that is dropped is cancelled"]
+    pub fn chunks(mut self) -> Chunks<O> {
+        self.running.bound();
+        Chunks { pending: self, early: None }
+    }
+
+    /// As [`chunks`](Self::chunks), in the order of the tasks; what ends before its turn is kept.
+    #[must_use = "a run that is dropped is cancelled"]
+    pub fn chunks_in_order(self) -> Chunks<O> {
+        Chunks { early: Some(Early::default()), ..self.chunks() }
+    }
+
+    /// Takes every chunk from the backend and says at the end how the run went.
     fn drive<E: From<PmError>>(
         &mut self,
         mut each: impl FnMut(Chunk<O>) -> Result<(), E>,
     ) -> Result<RunSummary, E> {
-        let n_tasks = self.run.n_tasks();
-        let mut progress = Progress { n_done: 0, n_failed: 0, n_tasks };
-        if n_tasks == 0 {
-            self.tell(progress);
+        while let Some(chunk) = self.step()? {
+            each(chunk)?;
         }
-        let mut n_cancelled = 0;
-        while let Some(Finished { indices, worker, outputs }) = self.running.next()? {
-            let n = indices.len();
-            let outputs = match outputs {
-                Ok(outputs) => Ok(outputs.into_typed::<O>()),
-                Err(fault) => Err(fault.at(indices.clone(), worker)),
-            };
-            match &outputs {
-                Ok(_) => progress.n_done += n,
-                Err(failure) if failure.kind == FailureKind::Cancelled => n_cancelled += n,
-                Err(_) => progress.n_failed += n,
-            }
-            self.tell(progress);
-            each(Chunk { indices, outputs })?;
-        }
-        let RunEnd { n_workers, not_started, lost_workers } = self.running.end();
-        // If nobody cancelled, nothing may be left over, and it is counted as missing below.
-        let cancelled = self.run.cancel_token().is_cancelled();
-        for indices in not_started.into_iter().filter(|_| cancelled) {
-            n_cancelled += indices.len();
-            let fault = Fault::new(FailureKind::Cancelled, "the run was cancelled before");
-            each(Chunk { indices: indices.clone(), outputs: Err(fault.at(indices, None)) })?;
-        }
-        let n_failed = progress.n_failed + n_cancelled;
-        let n_missing = n_tasks.saturating_sub(progress.n_done + n_failed);
-        if n_missing > 0 {
-            return Err(PmError::Incomplete { manager: self.manager, n_missing, n_tasks }.into());
-        }
-        Ok(RunSummary { n_tasks, n_done: progress.n_done, n_failed, n_workers, lost_workers })
+        Ok(self.summary.take().unwrap_or_default())
     }
 
-    fn tell(&self, progress: Progress) {
+    /// Takes the next chunk from the backend and tells the progress. After the last one there is a
+    /// summary.
+    fn step(&mut self) -> Result<Option<Chunk<O>>, PmError> {
+        if self.left_over.is_none() {
+            if self.run.n_tasks() == 0 {
+                // There is no chunk after which to say that the end is reached.
+                self.tell();
+            }
+            if let Some(finished) = self.running.next()? {
+                return Ok(Some(self.take_in(finished)));
+            }
+            let RunEnd { n_workers, not_started, lost_workers } = self.running.end();
+            self.end = Some((n_workers, lost_workers));
+            // If nobody cancelled, nothing may be left over, and it is counted as missing below.
+            let cancelled = self.run.cancel_token().is_cancelled();
+            let not_started = if cancelled { not_started } else { Vec::new() };
+            self.left_over = Some(not_started.into_iter());
+        }
+        if let Some(indices) = self.left_over.as_mut().and_then(Iterator::next) {
+            self.n_cancelled += indices.len();
+            let fault = Fault::new(FailureKind::Cancelled, "the run was cancelled before");
+            let failure = fault.at(indices.clone(), None).with_attempts(0);
+            return Ok(Some(Chunk { indices, outputs: Err(failure) }));
+        }
+        let Some((n_workers, lost_workers)) = self.end.take() else {
+            return Ok(None);
+        };
+        let n_tasks = self.run.n_tasks();
+        let n_failed = self.counts.n_failed + self.n_cancelled;
+        let n_done = self.counts.n_done;
+        let n_missing = n_tasks.saturating_sub(n_done + n_failed);
+        if n_missing > 0 {
+            return Err(PmError::Incomplete { manager: self.manager, n_missing, n_tasks });
+        }
+        self.summary = Some(RunSummary { n_tasks, n_done, n_failed, n_workers, lost_workers });
+        Ok(None)
+    }
+
+    fn take_in(&mut self, finished: Finished) -> Chunk<O> {
+        let Finished { indices, worker, outputs, attempts, took } = finished;
+        let n = indices.len();
+        let outputs = match outputs {
+            Ok(outputs) => Ok(outputs.into_typed::<O>()),
+            Err(fault) => Err(fault.at(indices.clone(), worker).with_attempts(attempts)),
+        };
+        let cancelled = |failure: &Failure| failure.kind == FailureKind::Cancelled;
+        let (n_done, n_failed) = match &outputs {
+            Ok(_) => (n, 0),
+            Err(failure) if cancelled(failure) => {
+                self.n_cancelled += n;
+                (0, 0)
+            }
+            Err(_) => (0, n),
+        };
+        self.counts.n_done += n_done;
+        self.counts.n_failed += n_failed;
+        if let (Some(rank), Some(_)) = (worker, &self.progress) {
+            if self.counts.workers.len() <= rank {
+                self.counts.workers.resize(rank + 1, WorkerProgress::default());
+            }
+            let worker = &mut self.counts.workers[rank];
+            worker.n_done += n_done;
+            worker.n_failed += n_failed;
+            worker.busy += took;
+        }
+        if n_failed > 0 && self.on_error == OnError::Stop {
+            self.run.cancel_token().cancel();
+        }
+        self.tell();
+        Chunk { indices, outputs }
+    }
+
+    fn tell(&mut self) {
         if let Some(tell) = &self.progress {
-            tell(progress);
+            self.counts.elapsed = self.start.elapsed();
+            tell(&self.counts);
+        }
+    }
+}
+
+/// The chunks of a run as an iterator; from [`Pending::chunks`] and [`Pending::chunks_in_order`].
+///
+/// Dropping it ends the run, as dropping [`Pending`] does.
+#[derive(Debug)]
+#[must_use = "a run that is dropped is cancelled"]
+pub struct Chunks<O> {
+    pending: Pending<O>,
+    /// What waits for its turn, if there are turns.
+    early: Option<Early<O>>,
+}
+
+#[derive(Debug)]
+struct Early<O> {
+    chunks: BTreeMap<usize, Chunk<O>>,
+    turn: usize,
+}
+
+impl<O> Default for Early<O> {
+    fn default() -> Self {
+        Self { chunks: BTreeMap::new(), turn: 0 }
+    }
+}
+
+impl<O: 'static> Chunks<O> {
+    /// How the run went as a whole, once the last chunk was given.
+    #[must_use]
+    pub fn summary(&self) -> Option<&RunSummary> {
+        self.pending.summary.as_ref()
+    }
+}
+
+impl<O: 'static> Iterator for Chunks<O> {
+    type Item = Result<Chunk<O>, PmError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(early) = &mut self.early
+                && let Some(chunk) = early.chunks.remove(&early.turn)
+            {
+                early.turn = chunk.indices.end;
+                return Some(Ok(chunk));
+            }
+            if self.pending.failed {
+                return None;
+            }
+            match self.pending.step() {
+                Ok(Some(chunk)) => match &mut self.early {
+                    Some(early) => {
+                        early.chunks.insert(chunk.indices.start, chunk);
+                    }
+                    None => return Some(Ok(chunk)),
+                },
+                Ok(None) => return None,
+                Err(error) => {
+                    self.pending.failed = true;
+                    return Some(Err(error));
+                }
+            }
         }
     }
 }
@@ -212,6 +376,8 @@ impl<O> Drop for Pending<O> {
     fn drop(&mut self) {
         // What is left of the run ends here; at the end of a run this changes nothing.
         self.run.cancel_token().cancel();
+        self.running.close();
+        self.run.unwatch();
     }
 }
 

@@ -1,46 +1,152 @@
 //! Which worker does which chunk when.
 
 use std::ops::Range;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
 use jobdiv::{Blocks, Guided, Strided, Strides, WeightedBlocks};
 
-use crate::{CancelToken, PmError, Schedule};
+use crate::backend::{Fault, Finished, Outputs, Run};
+use crate::cancel::OnCancel;
+use crate::{CancelToken, FailureKind, PmError, RunOptions, Schedule};
 
 /// A chunk that is done sooner lets [`Schedule::Auto`] take larger ones.
 const SHORT: Duration = Duration::from_millis(1);
 /// A chunk that takes longer lets [`Schedule::Auto`] take smaller ones.
 const LONG: Duration = Duration::from_millis(8);
+/// Backing off doubles so often.
+const MAX_DOUBLINGS: u32 = 10;
 
-/// The chunks of one run, handed out to its workers by the run's schedule.
+/// The chunks of one run, handed out to its workers by the run's schedule, and again when they
+/// failed and may be tried again.
 ///
 /// Every task is handed out once, except that a worker that cannot build its model gives its chunk
-/// back with [`retire`](Self::retire). Others therefore wait in [`take`](Self::take) while a chunk
-/// may still come back. One lock, held for some tens of nanoseconds per chunk.
+/// back with [`retire`](Self::retire), and that [`finish`](Self::finish) keeps what is to be tried
+/// again. Others therefore wait in [`take`](Self::take) while a chunk may still come back. One
+/// lock, held for some tens of nanoseconds per chunk.
 #[derive(Debug)]
 pub struct ChunkQueue {
+    shared: Arc<Shared>,
+    /// Wakes those who wait when the run is cancelled.
+    _wake: OnCancel,
+}
+
+#[derive(Debug)]
+struct Shared {
     n_workers: usize,
     n_tasks: usize,
+    policy: Policy,
+    cancel: CancelToken,
     state: Mutex<State>,
     changed: Condvar,
+}
+
+/// What is done about failures and slowness.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Policy {
+    pub(crate) timeout: Option<Duration>,
+    retries: u32,
+    isolate: bool,
+    backoff: Duration,
+    crash_limit: Option<u32>,
+}
+
+impl Policy {
+    pub(crate) fn new(options: &RunOptions) -> Self {
+        Self {
+            timeout: options.timeout,
+            retries: options.retries,
+            isolate: options.isolate,
+            backoff: options.backoff,
+            crash_limit: options.crash_limit,
+        }
+    }
+
+    /// How long a chunk of so many tasks may take.
+    fn limit(&self, n_tasks: usize) -> Option<Duration> {
+        let n_tasks = u32::try_from(n_tasks).unwrap_or(u32::MAX);
+        self.timeout.map(|timeout| timeout.saturating_mul(n_tasks))
+    }
+
+    fn tries_again(&self) -> bool {
+        self.retries > 0 || self.isolate
+    }
+}
+
+/// A chunk in the hands of a worker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ticket {
+    indices: Range<usize>,
+    attempt: u32,
+    /// How often its one task failed alone.
+    n_retries: u32,
+    /// Tells it from all others, also from earlier ones of the same tasks.
+    serial: u64,
+}
+
+impl Ticket {
+    /// Its tasks; never none.
+    #[must_use]
+    pub fn indices(&self) -> Range<usize> {
+        self.indices.clone()
+    }
+
+    /// How often these tasks were begun, this time included.
+    #[must_use]
+    pub fn attempt(&self) -> u32 {
+        self.attempt
+    }
+}
+
+/// What [`ChunkQueue::try_take`] has for a worker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Take {
+    /// This chunk.
+    Chunk(Ticket),
+    /// Nothing now, but perhaps when another worker comes to an end of something, or at this time.
+    Later(Option<Instant>),
+    /// Nothing any more.
+    Done,
+}
+
+/// What becomes of a chunk that a worker came to the end of.
+#[derive(Debug)]
+pub enum Verdict {
+    /// It is to be reported.
+    Report(Finished),
+    /// It failed and will be tried again; nothing is reported.
+    Again,
+    /// It was [taken away](ChunkQueue::abandon) meanwhile: the worker ends and says nothing more.
+    Abandoned,
 }
 
 #[derive(Debug)]
 struct State {
     source: Source,
-    /// Chunks that came back.
-    returned: Vec<Range<usize>>,
+    /// Chunks that came back, and from when on they may be taken.
+    returned: Vec<(Ticket, Option<Instant>)>,
+    /// Chunks in the hands of workers.
+    flights: Vec<Flight>,
     /// Workers that hold a chunk and have no model yet.
     n_building: usize,
     /// Workers that have not left.
     n_live: usize,
+    n_crashes: u32,
+    next_serial: u64,
+}
+
+#[derive(Debug)]
+struct Flight {
+    ticket: Ticket,
+    rank: usize,
+    /// When its time is over, once it is being computed and if there is a limit.
+    deadline: Option<Instant>,
 }
 
 #[derive(Debug)]
 enum Source {
-    /// One block per worker, `None` once taken.
-    Blocks(Vec<Option<Range<usize>>>),
+    /// One block per worker, `None` once taken. If they are pinned, no other worker gets them.
+    Blocks { blocks: Vec<Option<Range<usize>>>, pinned: bool },
     /// What is left for each worker, and whether it retired, so that others may take it.
     Strided(Vec<(Strided, bool)>),
     /// Chunks for whoever comes, of sizes that are known beforehand.
@@ -50,27 +156,48 @@ enum Source {
 }
 
 impl ChunkQueue {
-    /// Divides tasks `0..n_tasks` by `schedule` for `max_workers` workers, or fewer if there are
-    /// not as many chunks.
+    /// Divides the tasks of `run` for `max_workers` workers, or fewer if there are not as many
+    /// chunks.
     ///
     /// # Errors
     ///
-    /// [`PmError::EmptyChunk`] or [`PmError::CostCount`] if the schedule makes no sense for these
-    /// tasks.
+    /// [`PmError::EmptyChunk`], [`PmError::CostCount`] or [`PmError::WorkerCount`] if the run's
+    /// schedule makes no sense for its tasks.
     ///
     /// # Panics
     ///
     /// If `max_workers` is 0; managers with no workers are not made.
-    pub fn new(schedule: &Schedule, n_tasks: usize, max_workers: usize) -> Result<Self, PmError> {
+    pub fn new(run: &Run, max_workers: usize) -> Result<Self, PmError> {
+        let (n_tasks, cancel) = (run.n_tasks(), run.cancel_token());
+        Self::divide(run.schedule(), n_tasks, max_workers, run.policy().clone(), cancel)
+    }
+
+    fn divide(
+        schedule: &Schedule,
+        n_tasks: usize,
+        max_workers: usize,
+        policy: Policy,
+        cancel: &CancelToken,
+    ) -> Result<Self, PmError> {
         assert!(max_workers > 0, "a run needs a worker");
         // The divisions refuse to be made for no jobs only, so one worker stands for none here.
         let n_jobs = max_workers.min(n_tasks).max(1);
         let divided = "there is at least one worker to divide among";
         let (source, n_chunks) = match schedule {
-            Schedule::Auto => (Source::Shared { next: 0, size: 1, auto: true }, n_tasks),
+            Schedule::Auto => {
+                // A hanging task takes its neighbours with it, so a limit makes chunks small.
+                let auto = policy.timeout.is_none();
+                (Source::Shared { next: 0, size: 1, auto }, n_tasks)
+            }
             Schedule::Static => {
                 let blocks = Blocks::new(n_tasks, n_jobs).expect(divided);
-                (Source::blocks(blocks.iter()), n_tasks)
+                (Source::blocks(blocks.iter(), false), n_tasks)
+            }
+            Schedule::EachWorker => {
+                if n_tasks != max_workers {
+                    return Err(PmError::WorkerCount { n_workers: max_workers, n_tasks });
+                }
+                (Source::blocks((0..n_tasks).map(|i| i..i + 1), true), n_tasks)
             }
             Schedule::Strided => {
                 let strides = Strides::new(n_tasks, n_jobs).expect(divided);
@@ -96,105 +223,215 @@ impl ChunkQueue {
                     return Err(PmError::CostCount { n_costs: costs.len(), n_tasks });
                 }
                 let blocks = WeightedBlocks::new(costs, n_jobs).expect(divided);
-                (Source::blocks(blocks.iter()), n_tasks)
+                (Source::blocks(blocks.iter(), false), n_tasks)
             }
         };
         let n_workers = max_workers.min(n_chunks);
-        let state = State { source, returned: Vec::new(), n_building: 0, n_live: n_workers };
-        Ok(Self { n_workers, n_tasks, state: Mutex::new(state), changed: Condvar::new() })
+        let state = State {
+            source,
+            returned: Vec::new(),
+            flights: Vec::with_capacity(n_workers),
+            n_building: 0,
+            n_live: n_workers,
+            n_crashes: 0,
+            next_serial: 0,
+        };
+        let shared = Arc::new(Shared {
+            n_workers,
+            n_tasks,
+            policy,
+            cancel: cancel.clone(),
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+        });
+        let waiting: Weak<Shared> = Arc::downgrade(&shared);
+        let wake = cancel.on_cancel(move || {
+            if let Some(shared) = waiting.upgrade() {
+                // Under the lock, so that it does not fall between a look at the token and sleep.
+                let _state = shared.lock();
+                shared.changed.notify_all();
+            }
+        });
+        Ok(Self { shared, _wake: wake })
     }
 
     /// How many workers the run needs: none for no tasks, and never more than there are chunks.
     #[must_use]
     pub fn n_workers(&self) -> usize {
-        self.n_workers
+        self.shared.n_workers
     }
 
     /// How many tasks the run has.
     #[must_use]
     pub fn n_tasks(&self) -> usize {
-        self.n_tasks
+        self.shared.n_tasks
     }
 
     /// Hands worker `rank` its next chunk. Waits while there is none for it but one may come back
-    /// from another worker; returns `None` when none can, or when `cancel` was cancelled.
+    /// from another worker, after calling `idle` once; returns `None` when none can, or when the
+    /// run was cancelled.
     ///
     /// A worker that has no model yet (`has_model` is false) must go on with [`built`](Self::built)
-    /// or [`retire`](Self::retire), and one that ends early calls [`leave`](Self::leave), for
-    /// others may be waiting for it. So each worker needs a thread of its own.
-    pub fn take(&self, rank: usize, has_model: bool, cancel: &CancelToken) -> Option<Range<usize>> {
-        let mut state = self.lock();
+    /// or [`retire`](Self::retire), then with [`finish`](Self::finish), and one that ends early
+    /// calls [`leave`](Self::leave), for others may be waiting for it. So each worker needs a
+    /// thread of its own; those who serve many on one use [`try_take`](Self::try_take).
+    pub fn take(&self, rank: usize, has_model: bool, idle: impl FnOnce()) -> Option<Ticket> {
+        let mut idle = Some(idle);
+        let mut state = self.shared.lock();
         loop {
-            if cancel.is_cancelled() {
-                // Those who wait have no other way to hear of it.
-                self.changed.notify_all();
-                return None;
-            }
-            if let Some(chunk) = state.pop(rank, self.n_workers, self.n_tasks) {
-                state.n_building += usize::from(!has_model);
-                if state.source.is_empty(self.n_tasks) {
-                    self.changed.notify_all();
+            match self.shared.poll(&mut state, rank, has_model) {
+                Take::Chunk(ticket) => return Some(ticket),
+                Take::Done => return None,
+                Take::Later(_) if idle.is_some() => {
+                    drop(state);
+                    idle.take().into_iter().for_each(|idle| idle());
+                    state = self.shared.lock();
                 }
-                return Some(chunk);
+                Take::Later(None) => {
+                    let woken = self.shared.changed.wait(state);
+                    state = woken.unwrap_or_else(PoisonError::into_inner);
+                }
+                Take::Later(Some(at)) => {
+                    let wait = at.saturating_duration_since(Instant::now());
+                    let woken = self.shared.changed.wait_timeout(state, wait);
+                    state = woken.unwrap_or_else(PoisonError::into_inner).0;
+                }
             }
-            // What is left belongs to others, who may still come to retire.
-            if state.n_building == 0 && state.source.is_empty(self.n_tasks) {
-                return None;
-            }
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
-    /// Says that a worker built the model for the chunk that it took.
-    pub fn built(&self) {
-        self.lock().n_building -= 1;
-        self.changed.notify_all();
+    /// As [`take`](Self::take), without waiting.
+    #[must_use]
+    pub fn try_take(&self, rank: usize, has_model: bool) -> Take {
+        self.shared.poll(&mut self.shared.lock(), rank, has_model)
     }
 
-    /// Takes back `chunk` from worker `rank`, which could not build a model for it and takes no
-    /// more. Returns whether it was the last worker, so that nobody will do what is left.
-    pub fn retire(&self, rank: usize, chunk: Range<usize>) -> bool {
-        let mut state = self.lock();
+    /// Says that a worker built the model for the chunk that it took.
+    pub fn built(&self, ticket: &Ticket) {
+        let mut state = self.shared.lock();
         state.n_building -= 1;
-        state.returned.push(chunk);
+        let limit = self.shared.policy.limit(ticket.indices.len());
+        if let Some(flight) = state.flight(ticket) {
+            flight.deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
+        }
+        drop(state);
+        self.shared.changed.notify_all();
+    }
+
+    /// Takes back a chunk from worker `rank`, which could not build a model for it and takes no
+    /// more. Returns the tasks that nobody will do now, to be reported by it with its fault: all
+    /// that is left if it was the last worker.
+    #[must_use]
+    pub fn retire(&self, rank: usize, ticket: Ticket) -> Vec<Range<usize>> {
+        let mut state = self.shared.lock();
+        state.n_building -= 1;
+        let _ = state.land(&ticket);
+        let pinned = matches!(state.source, Source::Blocks { pinned: true, .. });
+        let own = pinned.then(|| ticket.indices.clone());
+        if !pinned {
+            state.returned.push((ticket, None));
+        }
         state.disown(rank);
-        self.changed.notify_all();
-        state.n_live == 0
+        let nobody_left = state.n_live == 0 && !self.shared.cancel.is_cancelled();
+        drop(state);
+        self.shared.changed.notify_all();
+        let mut lost: Vec<Range<usize>> = own.into_iter().collect();
+        if nobody_left {
+            lost.extend(self.drain());
+        }
+        lost
     }
 
     /// Leaves what worker `rank` has not taken yet to others, because it takes no more.
     pub fn leave(&self, rank: usize) {
-        self.lock().disown(rank);
-        self.changed.notify_all();
+        self.shared.lock().disown(rank);
+        self.shared.changed.notify_all();
     }
 
-    /// Reports how long `execute` took for a chunk of `n_tasks` tasks; this steers
-    /// [`Schedule::Auto`] and nothing else.
-    pub fn took(&self, n_tasks: usize, elapsed: Duration) {
-        let mut state = self.lock();
-        let Source::Shared { size, auto: true, .. } = &mut state.source else { return };
-        // Only full chunks count: several workers report chunks of one size, and the last chunks
-        // of a run are small for another reason.
-        if n_tasks == *size && elapsed < SHORT {
-            *size = size.saturating_mul(2);
-        } else if n_tasks == *size && elapsed > LONG {
-            *size = (*size / 2).max(1);
+    /// Says what came of a chunk, which took its worker `took` to compute, and learns what to do
+    /// about it.
+    ///
+    /// # Panics
+    ///
+    /// Never for tickets of this queue that are finished once.
+    pub fn finish(
+        &self,
+        ticket: Ticket,
+        outputs: Result<Outputs, Fault>,
+        took: Duration,
+    ) -> Verdict {
+        let mut state = self.shared.lock();
+        let Some(rank) = state.land(&ticket) else {
+            return Verdict::Abandoned;
+        };
+        if let Source::Shared { size, auto: true, .. } = &mut state.source {
+            // A chunk that was cut short at the end says nothing about larger ones.
+            if took < SHORT && ticket.indices.len() >= *size {
+                *size = size.saturating_mul(2);
+            } else if took > LONG {
+                *size = (*size / 2).max(1);
+            }
         }
+        let verdict = match outputs {
+            Err(fault) if self.shared.again(&mut state, &ticket, &fault) => Verdict::Again,
+            outputs => Verdict::Report(Finished {
+                indices: ticket.indices,
+                worker: Some(rank),
+                outputs,
+                attempts: ticket.attempt,
+                took,
+            }),
+        };
+        drop(state);
+        if self.shared.policy.tries_again() {
+            // Those who wait for what may come back learn whether it did.
+            self.shared.changed.notify_all();
+        }
+        verdict
     }
 
-    /// The tasks that nobody took, neighbours joined, ascending; none are left afterwards.
+    /// When the next chunk that is being computed has to be done, and by which worker, if there is
+    /// a limit.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<(usize, Ticket, Instant)> {
+        let state = self.shared.lock();
+        let timed = state.flights.iter().filter_map(|flight| Some((flight, flight.deadline?)));
+        let (flight, deadline) = timed.min_by_key(|(_, deadline)| *deadline)?;
+        Some((flight.rank, flight.ticket.clone(), deadline))
+    }
+
+    /// Takes a chunk from its worker, which was lost or does not come to an end, and says why:
+    /// what is to be done is as for [`finish`](Self::finish). Whoever calls this puts another
+    /// worker in the place of that one, under the same rank, or lets it [`leave`](Self::leave).
+    #[must_use]
+    pub fn abandon(&self, ticket: Ticket, fault: Fault, took: Duration) -> Verdict {
+        self.finish(ticket, Err(fault), took)
+    }
+
+    /// How long a chunk of so many tasks may take.
+    #[must_use]
+    pub fn limit(&self, n_tasks: usize) -> Option<Duration> {
+        self.shared.policy.limit(n_tasks)
+    }
+
+    /// Takes all tasks that no worker has, ascending, neighbours joined.
+    #[must_use]
     pub fn drain(&self) -> Vec<Range<usize>> {
-        let mut state = self.lock();
-        let mut left = std::mem::take(&mut state.returned);
+        let mut state = self.shared.lock();
+        let returned = std::mem::take(&mut state.returned);
+        let mut left: Vec<Range<usize>> =
+            returned.into_iter().map(|(ticket, _)| ticket.indices).collect();
         match &mut state.source {
-            Source::Blocks(blocks) => left.extend(blocks.iter_mut().filter_map(Option::take)),
+            Source::Blocks { blocks, .. } => {
+                left.extend(blocks.iter_mut().filter_map(Option::take));
+            }
             Source::Strided(strides) => {
                 left.extend(strides.iter_mut().flat_map(|(left, _)| left).map(|i| i..i + 1));
             }
             Source::Guided(chunks) => left.extend(chunks),
             Source::Shared { next, .. } => {
-                left.push(*next..self.n_tasks);
-                *next = self.n_tasks;
+                left.push(*next..self.shared.n_tasks);
+                *next = self.shared.n_tasks;
             }
         }
         drop(state);
@@ -208,36 +445,133 @@ impl ChunkQueue {
         }
         joined
     }
+}
 
+impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing in here panics half way, so a poisoned lock guards a sound state.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn poll(&self, state: &mut State, rank: usize, has_model: bool) -> Take {
+        if self.cancel.is_cancelled() {
+            return Take::Done;
+        }
+        let now = state.returned.iter().any(|(_, at)| at.is_some()).then(Instant::now);
+        let ticket = match state.pop(rank, self.n_workers, self.n_tasks) {
+            Some(indices) => {
+                let serial = state.next_serial;
+                Some(Ticket { indices, attempt: 1, n_retries: 0, serial })
+            }
+            None => {
+                let ready =
+                    |at: &Option<Instant>| at.is_none_or(|at| now.is_some_and(|now| now >= at));
+                let found = state.returned.iter().position(|(_, at)| ready(at));
+                found.map(|found| state.returned.swap_remove(found).0)
+            }
+        };
+        if let Some(mut ticket) = ticket {
+            ticket.serial = state.next_serial;
+            state.next_serial += 1;
+            state.n_building += usize::from(!has_model);
+            let limit = self.policy.limit(ticket.indices.len()).filter(|_| has_model);
+            let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
+            state.flights.push(Flight { ticket: ticket.clone(), rank, deadline });
+            if state.is_empty(self.n_tasks) {
+                self.changed.notify_all();
+            }
+            return Take::Chunk(ticket);
+        }
+        // What is in the hands of others may come back, and they may leave what is theirs.
+        let may_come = state.n_building > 0
+            || !state.is_empty(self.n_tasks)
+            || (self.policy.tries_again() && !state.flights.is_empty());
+        let pinned = matches!(state.source, Source::Blocks { pinned: true, .. });
+        if may_come && !pinned {
+            Take::Later(state.returned.iter().filter_map(|(_, at)| *at).min())
+        } else {
+            Take::Done
+        }
+    }
+
+    /// Puts back what of a failed chunk is to be tried again; whether there is any.
+    fn again(&self, state: &mut State, ticket: &Ticket, fault: &Fault) -> bool {
+        let Policy { retries, backoff, crash_limit, .. } = self.policy;
+        let kind = fault.kind();
+        if kind.is_crash() {
+            state.n_crashes = state.n_crashes.saturating_add(1);
+        }
+        let pinned = matches!(state.source, Source::Blocks { pinned: true, .. });
+        let is_final = matches!(kind, FailureKind::Cancelled | FailureKind::Build);
+        let too_many = kind.is_crash() && crash_limit.is_some_and(|most| state.n_crashes > most);
+        if pinned || is_final || too_many || self.cancel.is_cancelled() {
+            return false;
+        }
+        let Range { start, end } = ticket.indices;
+        let attempt = ticket.attempt.saturating_add(1);
+        if end - start > 1 {
+            if !self.policy.tries_again() {
+                return false;
+            }
+            let middle = start + (end - start) / 2;
+            for indices in [start..middle, middle..end] {
+                state.returned.push((Ticket { indices, attempt, ..ticket.clone() }, None));
+            }
+            return true;
+        }
+        if ticket.n_retries >= retries {
+            return false;
+        }
+        let doubled = backoff.saturating_mul(1 << ticket.n_retries.min(MAX_DOUBLINGS));
+        let at = if backoff.is_zero() { None } else { Instant::now().checked_add(doubled) };
+        let n_retries = ticket.n_retries + 1;
+        state.returned.push((Ticket { attempt, n_retries, ..ticket.clone() }, at));
+        true
     }
 }
 
 impl Source {
     fn is_empty(&self, n_tasks: usize) -> bool {
         match self {
-            Self::Blocks(blocks) => blocks.iter().all(Option::is_none),
+            Self::Blocks { blocks, .. } => blocks.iter().all(Option::is_none),
             Self::Strided(strides) => strides.iter().all(|(left, _)| left.len() == 0),
             Self::Guided(chunks) => chunks.size_hint().0 == 0,
             Self::Shared { next, .. } => *next >= n_tasks,
         }
     }
 
-    fn blocks(blocks: impl Iterator<Item = Range<usize>>) -> Self {
+    fn blocks(blocks: impl Iterator<Item = Range<usize>>, pinned: bool) -> Self {
         // Only a run of no tasks has a block of none.
-        Self::Blocks(blocks.map(|block| Some(block).filter(|block| !block.is_empty())).collect())
+        let blocks = blocks.map(|block| Some(block).filter(|block| !block.is_empty())).collect();
+        Self::Blocks { blocks, pinned }
     }
 }
 
 impl State {
+    fn is_empty(&self, n_tasks: usize) -> bool {
+        self.source.is_empty(n_tasks) && self.returned.is_empty()
+    }
+
+    fn flight(&mut self, ticket: &Ticket) -> Option<&mut Flight> {
+        self.flights.iter_mut().find(|flight| flight.ticket.serial == ticket.serial)
+    }
+
+    /// Takes a chunk out of the hands of its worker, whose rank it returns if it still had it.
+    fn land(&mut self, ticket: &Ticket) -> Option<usize> {
+        let serial = ticket.serial;
+        let at = self.flights.iter().position(|flight| flight.ticket.serial == serial)?;
+        Some(self.flights.swap_remove(at).rank)
+    }
+
     fn disown(&mut self, rank: usize) {
         self.n_live = self.n_live.saturating_sub(1);
         match &mut self.source {
-            Source::Blocks(blocks) => {
+            // A pinned block stays where it is, and is told of as not started.
+            Source::Blocks { pinned: true, .. } => {}
+            Source::Blocks { blocks, .. } => {
                 let block = blocks.get_mut(rank).and_then(Option::take);
-                self.returned.extend(block);
+                let ticket = |indices| Ticket { indices, attempt: 1, n_retries: 0, serial: 0 };
+                self.returned.extend(block.map(|indices| (ticket(indices), None)));
             }
             Source::Strided(strides) => strides[rank].1 = true,
             Source::Guided(_) | Source::Shared { .. } => {}
@@ -245,18 +579,18 @@ impl State {
     }
 
     fn pop(&mut self, rank: usize, n_workers: usize, n_tasks: usize) -> Option<Range<usize>> {
-        let own = match &mut self.source {
-            Source::Blocks(blocks) => blocks[rank].take(),
+        match &mut self.source {
+            Source::Blocks { blocks, .. } => blocks[rank].take(),
             Source::Strided(strides) => {
                 // Its own first, then those of workers that left.
                 let own = strides[rank].0.next();
-                own.or_else(|| {
+                let any = own.or_else(|| {
                     strides
                         .iter_mut()
                         .filter(|(_, retired)| *retired)
                         .find_map(|(left, _)| left.next())
-                })
-                .map(|task| task..task + 1)
+                });
+                any.map(|task| task..task + 1)
             }
             Source::Guided(chunks) => chunks.next(),
             Source::Shared { next, .. } if *next >= n_tasks => None,
@@ -267,28 +601,38 @@ impl State {
                 *next += most.min(*size);
                 Some(start..*next)
             }
-        };
-        own.or_else(|| self.returned.pop())
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc::channel;
+
     use super::*;
 
     const US: Duration = Duration::from_micros(1);
 
+    fn divide(schedule: &Schedule, n_tasks: usize, n_workers: usize) -> ChunkQueue {
+        let cancel = CancelToken::new();
+        ChunkQueue::divide(schedule, n_tasks, n_workers, Policy::default(), &cancel).unwrap()
+    }
+
+    fn bad(kind: FailureKind) -> Result<Outputs, Fault> {
+        Err(Fault::new(kind, "bad"))
+    }
+
     /// Takes the chunks of a run on one thread, each task taking `cost`; gives their sizes.
     fn sizes(schedule: &Schedule, n_tasks: usize, n_workers: usize, cost: Duration) -> Vec<usize> {
-        let queue = ChunkQueue::new(schedule, n_tasks, n_workers).unwrap();
-        let cancel = CancelToken::new();
+        let queue = divide(schedule, n_tasks, n_workers);
         let mut next = 0;
         let mut sizes = Vec::new();
-        while let Some(chunk) = queue.take(0, true, &cancel) {
+        while let Some(ticket) = queue.take(0, true, || ()) {
+            let chunk = ticket.indices();
             assert_eq!(chunk.start, next);
             next = chunk.end;
-            queue.took(chunk.len(), cost * chunk.len() as u32);
             sizes.push(chunk.len());
+            queue.finish(ticket, bad(FailureKind::Cancelled), cost * chunk.len() as u32);
         }
         assert_eq!(next, n_tasks);
         sizes
@@ -316,12 +660,12 @@ mod tests {
 
     #[test]
     fn chunks_shrink_when_tasks_become_long() {
-        let queue = ChunkQueue::new(&Schedule::Auto, 1_000_000, 2).unwrap();
-        let cancel = CancelToken::new();
+        let queue = divide(&Schedule::Auto, 1_000_000, 2);
         let take = |cost| {
-            let chunk = queue.take(0, true, &cancel).unwrap();
-            queue.took(chunk.len(), cost * chunk.len() as u32);
-            chunk.len()
+            let ticket = queue.take(0, true, || ()).unwrap();
+            let n = ticket.indices().len();
+            queue.finish(ticket, bad(FailureKind::Cancelled), cost * n as u32);
+            n
         };
         let before = (0..20).map(|_| take(US)).max().unwrap();
         let after = (0..20).map(|_| take(10_000 * US)).min().unwrap();
@@ -330,7 +674,6 @@ mod tests {
 
     #[test]
     fn what_nobody_took_is_left_once_and_joined() {
-        let cancel = CancelToken::new();
         for (schedule, from) in [
             (Schedule::Auto, 1),
             (Schedule::Static, 4),
@@ -338,23 +681,124 @@ mod tests {
             (Schedule::Dynamic { chunk: 4 }, 4),
             (Schedule::Guided { min: 1 }, 2),
         ] {
-            let queue = ChunkQueue::new(&schedule, 10, 3).unwrap();
-            queue.take(0, true, &cancel).unwrap();
+            let queue = divide(&schedule, 10, 3);
+            queue.take(0, true, || ()).unwrap();
             assert_eq!(queue.drain(), std::slice::from_ref(&(from..10)), "{schedule:?}");
             assert_eq!(queue.drain(), []);
-            assert_eq!(queue.take(1, true, &cancel), None);
+            assert_eq!(queue.take(1, true, || ()), None);
         }
-        let queue = ChunkQueue::new(&Schedule::Strided, 7, 2).unwrap();
-        queue.take(1, true, &cancel).unwrap();
+        let queue = divide(&Schedule::Strided, 7, 2);
+        queue.take(1, true, || ()).unwrap();
         assert_eq!(queue.drain(), [0..1, 2..7]);
     }
 
     #[test]
     fn weighted_blocks_balance_the_cost() {
         let costs = Schedule::Weighted([8, 1, 1, 1, 1, 1, 1, 1, 1].into());
-        let queue = ChunkQueue::new(&costs, 9, 2).unwrap();
-        let cancel = CancelToken::new();
-        let blocks = [0, 1].map(|rank| queue.take(rank, true, &cancel).unwrap());
+        let queue = divide(&costs, 9, 2);
+        let blocks = [0, 1].map(|rank| queue.take(rank, true, || ()).unwrap().indices());
         assert_eq!(blocks, [0..1, 1..9]);
+    }
+
+    fn trying(policy: Policy, n_tasks: usize, chunk: usize) -> ChunkQueue {
+        let schedule = Schedule::Dynamic { chunk };
+        ChunkQueue::divide(&schedule, n_tasks, 1, policy, &CancelToken::new()).unwrap()
+    }
+
+    /// Runs all tasks, of which those in `poison` fail as often as said; what is reported.
+    fn run(queue: &ChunkQueue, poison: &mut [(usize, u32)]) -> Vec<(Range<usize>, u32, bool)> {
+        let mut reported = Vec::new();
+        while let Some(ticket) = queue.take(0, true, || ()) {
+            let mut outputs = Ok(Outputs::new(vec![(); ticket.indices().len()]));
+            for (task, n_left) in poison.iter_mut() {
+                if ticket.indices().contains(task) && *n_left > 0 {
+                    *n_left -= 1;
+                    outputs = bad(FailureKind::Killed { signal: 9 });
+                }
+            }
+            match queue.finish(ticket, outputs, US) {
+                Verdict::Report(done) => {
+                    reported.push((done.indices, done.attempts, done.outputs.is_ok()));
+                }
+                Verdict::Again => {}
+                Verdict::Abandoned => panic!("nobody took it away"),
+            }
+        }
+        reported.sort_unstable_by_key(|(range, ..)| range.start);
+        reported
+    }
+
+    #[test]
+    fn a_poisonous_task_is_found_by_halving_and_its_neighbours_succeed() {
+        let queue = trying(Policy { isolate: true, ..Policy::default() }, 16, 16);
+        let reported = run(&queue, &mut [(5, u32::MAX)]);
+        let expected =
+            [(0..4, 3, true), (4..5, 5, true), (5..6, 5, false), (6..8, 4, true), (8..16, 2, true)];
+        assert_eq!(reported, expected);
+    }
+
+    #[test]
+    fn retries_are_counted_when_a_task_is_alone() {
+        for (n_bad, retries, good) in [(1, 1, true), (2, 1, false), (2, 2, true), (0, 3, true)] {
+            let queue = trying(Policy { retries, ..Policy::default() }, 3, 1);
+            let reported = run(&queue, &mut [(1, n_bad)]);
+            assert_eq!(reported[1], (1..2, 1 + n_bad.min(retries), good), "{n_bad} of {retries}");
+            assert!(reported[0].2 && reported[2].2);
+        }
+        // Two attempts go to the halving, the third succeeds.
+        let queue = trying(Policy { retries: 1, ..Policy::default() }, 4, 4);
+        assert_eq!(run(&queue, &mut [(3, 2)]), [(0..2, 2, true), (2..3, 3, true), (3..4, 3, true)]);
+    }
+
+    #[test]
+    fn crashes_end_at_their_limit() {
+        let policy = Policy { retries: 100, crash_limit: Some(3), ..Policy::default() };
+        let reported = run(&trying(policy, 2, 1), &mut [(0, u32::MAX)]);
+        assert_eq!(reported, [(0..1, 4, false), (1..2, 1, true)]);
+    }
+
+    #[test]
+    fn a_retry_waits_as_long_as_it_was_told_to() {
+        let backoff = Duration::from_millis(5);
+        let policy = Policy { retries: 3, backoff, ..Policy::default() };
+        let start = Instant::now();
+        assert_eq!(run(&trying(policy, 1, 1), &mut [(0, 3)]), [(0..1, 4, true)]);
+        assert!(start.elapsed() >= 7 * backoff, "5 + 10 + 20 ms");
+    }
+
+    #[test]
+    fn a_chunk_that_was_taken_away_is_reported_once() {
+        let policy = Policy { timeout: Some(Duration::from_secs(3600)), ..Policy::default() };
+        let queue = trying(policy, 4, 2);
+        let late = queue.take(0, true, || ()).unwrap();
+        let (rank, ticket, deadline) = queue.next_deadline().unwrap();
+        assert_eq!((rank, &ticket), (0, &late));
+        assert!(deadline > Instant::now() + Duration::from_secs(7000), "2 tasks of an hour");
+        let fault = Fault::new(FailureKind::Timeout, "too long");
+        assert!(matches!(queue.abandon(ticket, fault, US), Verdict::Report(_)));
+        assert!(queue.next_deadline().is_none());
+        assert!(matches!(queue.finish(late, bad(FailureKind::Error), US), Verdict::Abandoned));
+    }
+
+    /// One worker waits for what the other one has; only cancelling wakes it.
+    #[test]
+    fn those_who_wait_hear_of_cancelling() {
+        let cancel = CancelToken::new();
+        let child = cancel.child();
+        let queue = ChunkQueue::divide(&Schedule::Static, 2, 2, Policy::default(), &child).unwrap();
+        queue.take(0, true, || ()).unwrap();
+        let queue = Arc::new(queue);
+        let ((idle, waits), (done, ended)) = (channel(), channel());
+        let waiter = Arc::clone(&queue);
+        std::thread::spawn(move || {
+            // The block of worker 1 is not taken, so it may come back.
+            let taken = waiter.take(0, true, || idle.send(()).unwrap());
+            done.send(taken).unwrap();
+        });
+        waits.recv().unwrap();
+        // Long enough, mostly, for it to be asleep; if it is not, the test sees less.
+        std::thread::sleep(Duration::from_millis(20));
+        cancel.cancel();
+        assert_eq!(ended.recv_timeout(Duration::from_secs(60)), Ok(None));
     }
 }

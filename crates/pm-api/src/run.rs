@@ -3,14 +3,14 @@
 use std::any::Any;
 use std::fmt;
 use std::ops::Range;
-use std::sync::Arc;
-
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use crate::backend::Fault;
-use crate::panics;
-use crate::{CancelToken, CodecError, FailureKind, RunOptions, Schedule, Task, Worker};
+use crate::queue::Policy;
+use crate::watch::RunWatch;
+use crate::work::{self, Work};
+use crate::{CancelToken, CodecError, RunOptions, Schedule, Worker, panics, watch};
 
 /// One run of a task over parameters, as a manager sees it: so many tasks, to be built, executed
 /// or sent by range. Clones are the same run.
@@ -26,6 +26,9 @@ pub struct Run {
     schedule: Schedule,
     cancel: CancelToken,
     buffer: Option<usize>,
+    seed: u64,
+    policy: Policy,
+    watch: Arc<OnceLock<Option<Arc<dyn RunWatch>>>>,
 }
 
 /// The model of one worker, of a type that only its run knows.
@@ -38,7 +41,7 @@ pub struct Outputs {
 }
 
 impl Outputs {
-    fn new<O: Send + 'static>(values: Vec<O>) -> Self {
+    pub(crate) fn new<O: Send + 'static>(values: Vec<O>) -> Self {
         Self { len: values.len(), values: Box::new(values) }
     }
 
@@ -60,17 +63,25 @@ impl Outputs {
 }
 
 impl Run {
-    pub(crate) fn new<T: Task>(args: T::Args, params: Vec<T::Param>, options: &RunOptions) -> Self {
+    pub(crate) fn new<W: Work>(
+        work: W,
+        args: W::Args,
+        params: Vec<W::Param>,
+        options: &RunOptions,
+    ) -> Self {
         panics::install_hook();
         Self {
-            erased: Arc::new(Typed::<T> { args, params }),
+            erased: Arc::new(Typed { work, args, params }),
             schedule: options.schedule.clone(),
             cancel: options.cancel.child(),
             buffer: options.buffer,
+            seed: options.seed,
+            policy: Policy::new(options),
+            watch: Arc::default(),
         }
     }
 
-    /// [`Task::NAME`].
+    /// [`Task::NAME`](crate::Task::NAME).
     #[must_use]
     pub fn task_name(&self) -> &'static str {
         self.erased.name()
@@ -94,6 +105,37 @@ impl Run {
         &self.cancel
     }
 
+    /// What [`Worker::seed`] derives the seeds of tasks from.
+    #[must_use]
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// How long a task may take, if that is limited, so that somebody has to look after it; see
+    /// [`ChunkQueue::next_deadline`](crate::backend::ChunkQueue::next_deadline).
+    #[must_use]
+    pub fn timeout(&self) -> Option<Duration> {
+        self.policy.timeout
+    }
+
+    pub(crate) fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Who is to be told of the workers of this run; the first call, by the backend that starts it
+    /// with `n_workers` workers, tells of the run itself.
+    #[must_use]
+    pub fn watch(&self, n_workers: usize) -> Option<&Arc<dyn RunWatch>> {
+        self.watch.get_or_init(|| watch::run_started(self.task_name(), n_workers)).as_ref()
+    }
+
+    /// Tells whoever watches that no worker will report any more. Called by what gathers.
+    pub(crate) fn unwatch(&self) {
+        if let Some(Some(watch)) = self.watch.get() {
+            watch.run_ended();
+        }
+    }
+
     /// How many finished chunks may wait for the caller when they are limited at all, for a run
     /// of `n_workers` workers; at least 1.
     #[must_use]
@@ -105,7 +147,7 @@ impl Run {
     ///
     /// # Errors
     ///
-    /// A fault of kind [`FailureKind::Build`] if the task returned an error or panicked.
+    /// A fault of kind [`FailureKind::Build`](crate::FailureKind::Build) if the task returned an error or panicked.
     pub fn build(&self, worker: &Worker<'_>) -> Result<Model, Fault> {
         self.erased.build(worker)
     }
@@ -115,7 +157,7 @@ impl Run {
     /// # Errors
     ///
     /// A fault if the task returned an error, the wrong number of outputs, or panicked. After
-    /// [`FailureKind::Panic`] the model must not be used again.
+    /// [`FailureKind::Panic`](crate::FailureKind::Panic) the model must not be used again.
     ///
     /// # Panics
     ///
@@ -175,14 +217,15 @@ trait Erased: Send + Sync {
     fn decode_outputs(&self, indices: Range<usize>, bytes: &[u8]) -> Result<Outputs, CodecError>;
 }
 
-struct Typed<T: Task> {
-    args: T::Args,
-    params: Vec<T::Param>,
+struct Typed<W: Work> {
+    work: W,
+    args: W::Args,
+    params: Vec<W::Param>,
 }
 
-impl<T: Task> Erased for Typed<T> {
+impl<W: Work> Erased for Typed<W> {
     fn name(&self) -> &'static str {
-        T::NAME
+        self.work.name()
     }
 
     fn n_tasks(&self) -> usize {
@@ -190,76 +233,30 @@ impl<T: Task> Erased for Typed<T> {
     }
 
     fn build(&self, worker: &Worker<'_>) -> Result<Model, Fault> {
-        build::<T>(&self.args, worker).map(|model| Model(Box::new(model)))
+        work::build(&self.work, &self.args, worker).map(|model| Model(Box::new(model)))
     }
 
     fn execute(&self, m: &mut Model, at: Range<usize>, w: &Worker<'_>) -> Result<Outputs, Fault> {
         let model = m.0.downcast_mut().expect("models go back to the run that built them");
-        execute::<T>(model, &self.params[at], w).map(Outputs::new)
+        work::execute(&self.work, model, &self.params[at], w).map(Outputs::new)
     }
 
     fn encode_args(&self) -> Result<Vec<u8>, CodecError> {
-        encode::<T, _>("encode the arguments", &self.args)
+        work::encode("encode the arguments", self.name(), &self.args)
     }
 
     fn encode_params(&self, indices: Range<usize>) -> Result<Vec<u8>, CodecError> {
-        encode::<T, _>("encode the parameters", &self.params[indices])
+        work::encode("encode the parameters", self.name(), &self.params[indices])
     }
 
     fn decode_outputs(&self, indices: Range<usize>, bytes: &[u8]) -> Result<Outputs, CodecError> {
-        let outputs: Vec<T::Output> = decode::<T, _>("decode the outputs", "outputs", bytes)?;
+        let task = self.name();
+        let outputs: Vec<W::Output> = work::decode("decode the outputs", "outputs", task, bytes)?;
         if outputs.len() != indices.len() {
             let n_outputs = outputs.len();
-            return Err(CodecError::OutputCount { task: T::NAME, n_outputs, indices });
+            return Err(CodecError::OutputCount { task, n_outputs, indices });
         }
         Ok(Outputs::new(outputs))
-    }
-}
-
-pub(crate) fn build<T: Task>(args: &T::Args, worker: &Worker<'_>) -> Result<T::Model, Fault> {
-    match panics::catch(|| T::build(args, worker)) {
-        Ok(Ok(model)) => Ok(model),
-        Ok(Err(error)) => Err(Fault::from_task(FailureKind::Build, &error)),
-        Err(panic) => Err(Fault::new(FailureKind::Build, format!("build panicked: {panic}"))),
-    }
-}
-
-pub(crate) fn execute<T: Task>(
-    model: &mut T::Model,
-    params: &[T::Param],
-    worker: &Worker<'_>,
-) -> Result<Vec<T::Output>, Fault> {
-    match panics::catch(|| T::execute(model, params, worker)) {
-        Ok(Ok(outputs)) if outputs.len() == params.len() => Ok(outputs),
-        Ok(Ok(outputs)) => {
-            let text = format!("{} outputs for {} parameters", outputs.len(), params.len());
-            Err(Fault::new(FailureKind::Arity, text))
-        }
-        Ok(Err(error)) => Err(Fault::from_task(FailureKind::Error, &error)),
-        Err(panic) => Err(Fault::new(FailureKind::Panic, panic)),
-    }
-}
-
-pub(crate) fn encode<T: Task, V: Serialize + ?Sized>(
-    action: &'static str,
-    value: &V,
-) -> Result<Vec<u8>, CodecError> {
-    postcard::to_stdvec(value).map_err(|e| CodecError::Postcard {
-        action,
-        task: T::NAME,
-        source: Box::new(e),
-    })
-}
-
-pub(crate) fn decode<T: Task, V: DeserializeOwned>(
-    action: &'static str,
-    what: &'static str,
-    bytes: &[u8],
-) -> Result<V, CodecError> {
-    match postcard::take_from_bytes(bytes) {
-        Ok((value, [])) => Ok(value),
-        Ok((_, left)) => Err(CodecError::TrailingBytes { task: T::NAME, what, n_left: left.len() }),
-        Err(e) => Err(CodecError::Postcard { action, task: T::NAME, source: Box::new(e) }),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::backend::{ChunkQueue, Finished, LocalWorker, Run, RunEnd, Running};
-use crate::{ParallelManager, PmError};
+use crate::{ParallelManager, PmError, SerialPeers};
 
 /// Does the tasks one chunk after the other on the thread that gathers, when it gathers.
 ///
@@ -34,20 +34,21 @@ impl ParallelManager for SerialManager {
     }
 
     fn start(&self, run: Run) -> Result<Box<dyn Running>, PmError> {
-        let queue = Arc::new(ChunkQueue::new(run.schedule(), run.n_tasks(), 1)?);
-        let worker = LocalWorker::new(0, run, Arc::clone(&queue));
-        Ok(Box::new(SerialRunning { worker, queue }))
+        let queue = Arc::new(ChunkQueue::new(&run, 1)?);
+        let worker = LocalWorker::new(0, run, Arc::clone(&queue), Box::new(SerialPeers::new()));
+        Ok(Box::new(SerialRunning { worker: Some(worker), queue }))
     }
 }
 
 struct SerialRunning {
-    worker: LocalWorker,
+    /// `None` once the run is over, so that its watch ends with it.
+    worker: Option<LocalWorker>,
     queue: Arc<ChunkQueue>,
 }
 
 impl Running for SerialRunning {
     fn next(&mut self) -> Result<Option<Finished>, PmError> {
-        Ok(self.worker.next())
+        Ok(self.worker.as_mut().and_then(Iterator::next))
     }
 
     fn bound(&mut self) {
@@ -58,7 +59,11 @@ impl Running for SerialRunning {
         RunEnd {
             n_workers: self.queue.n_workers(),
             not_started: self.queue.drain(),
-            lost_workers: self.worker.take_lost().into_iter().collect(),
+            lost_workers: self.worker.iter_mut().filter_map(LocalWorker::take_lost).collect(),
         }
+    }
+
+    fn close(&mut self) {
+        self.worker = None;
     }
 }

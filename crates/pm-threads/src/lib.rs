@@ -49,17 +49,26 @@
 //! - Tasks run on threads of the manager's own rayon pool. What a task does with rayon in turn is
 //!   spread over threads of that pool that have no chunk, so a run of few tasks still uses them
 //!   all, and never more.
+//! - The workers of a run are a group ([`ThreadGroup`]) whose members read straight from each
+//!   other's buffers; an [`Spmd`](pm_api::Spmd) function runs on `threads(4)?.run::<S>(args)`.
 //! - A task that neither ends nor asks [`Worker::cancelled`](pm_api::Worker::cancelled) cannot be
-//!   ended, as no thread can; gathering and dropping wait for it.
+//!   ended, as no thread can; gathering and dropping wait for it. If its
+//!   [time](pm_api::RunOptions::timeout) is limited it is left alone instead: it is reported, another
+//!   thread takes its place, and its own computes on for nobody.
 //!
 //! # What this crate leaves to others
 //!
-//! Dividing, building, executing and catching panics is `pm-api`'s; here are only the threads and
-//! the way from them to the caller.
+//! Dividing, building, executing and catching panics is `pm-api`'s; here are only the threads, the
+//! way from them to the caller, and the way between them.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)] // but in the module `window`
 
+mod gate;
+mod group;
 mod mailbox;
 mod manager;
+mod window;
 
-pub use manager::ThreadsManager;
+pub use gate::WaitPolicy;
+pub use group::{ThreadGroup, ThreadPeers};
+pub use manager::{ThreadsManager, threads};

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use pm_api::LostWorker;
 use pm_api::backend::Finished;
@@ -17,6 +18,17 @@ pub(crate) struct Mailbox {
     came: Condvar,
     /// A chunk was taken out, or there is no need to wait any more.
     went: Condvar,
+}
+
+/// What came of waiting for a chunk.
+#[derive(Debug)]
+pub(crate) enum Taken {
+    /// This one came.
+    Chunk(Finished),
+    /// None came in time.
+    Late,
+    /// All workers have departed, and there is none.
+    Over,
 }
 
 #[derive(Debug)]
@@ -62,19 +74,28 @@ impl Mailbox {
         self.came.notify_one();
     }
 
-    /// Waits for a chunk; `None` when all workers have departed and there is none.
-    pub(crate) fn take(&self) -> Option<Finished> {
+    /// Waits for a chunk until `deadline`, if there is one.
+    pub(crate) fn take(&self, deadline: Option<Instant>) -> Taken {
         let mut state = self.lock();
         loop {
             if let Some(chunk) = state.chunks.pop_front() {
                 drop(state);
                 self.went.notify_one();
-                return Some(chunk);
+                return Taken::Chunk(chunk);
             }
             if state.n_workers == 0 {
-                return None;
+                return Taken::Over;
             }
-            state = self.came.wait(state).unwrap_or_else(PoisonError::into_inner);
+            let Some(deadline) = deadline else {
+                state = self.came.wait(state).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            let wait = deadline.saturating_duration_since(Instant::now());
+            if wait.is_zero() {
+                return Taken::Late;
+            }
+            let woken = self.came.wait_timeout(state, wait);
+            state = woken.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
@@ -83,11 +104,10 @@ impl Mailbox {
         self.lock().limit = n_chunks;
     }
 
-    /// Turns away all chunks from now on and returns when all workers have departed.
-    pub(crate) fn close_and_wait(&self) {
+    /// Turns away all chunks from now on.
+    pub(crate) fn close(&self) {
         self.lock().closed = true;
         self.went.notify_all();
-        while self.take().is_some() {}
     }
 
     /// The workers that were lost so far, by rank.

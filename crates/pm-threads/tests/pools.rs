@@ -121,7 +121,9 @@ impl Task for ScattersInside {
         let manager = &*manager;
         let inner = |&n: &u64| -> Result<u64, PmError> {
             let pending = manager.scatter::<Sums>((), vec![n; 3], &RunOptions::default())?;
-            Ok(pending.gather()?.into_complete()?.into_iter().sum())
+            let gathered = pending.gather()?;
+            assert_eq!(gathered.summary().n_workers, 1, "a run inside a task took workers");
+            Ok(gathered.into_complete()?.into_iter().sum())
         };
         let outputs: Result<Vec<u64>, PmError> =
             params.par_iter().with_max_len(1).map(inner).collect();
@@ -136,6 +138,56 @@ fn runs_inside_parallel_work_of_tasks_come_to_their_end() {
     let options = RunOptions::default().schedule(Schedule::Static);
     let pending = manager.scatter::<ScattersInside>((), vec![2; 30], &options).unwrap();
     assert_eq!(pending.gather().unwrap().into_complete().unwrap(), [3 * (1_999_000 + 1); 30]);
+}
+
+/// Waits until rayon has it on as many threads as there are, and scatters on each of them.
+struct ScattersEverywhere;
+
+impl Task for ScattersEverywhere {
+    const NAME: &'static str = "pools::scatters_everywhere";
+    type Args = usize;
+    type Model = (usize, ThreadsManager);
+    type Param = ();
+    type Output = usize;
+
+    fn build(n_threads: &usize, _: &Worker<'_>) -> Result<Self::Model, TaskError> {
+        Ok((*n_threads, ThreadsManager::new(2)?))
+    }
+
+    fn execute(
+        (n_threads, manager): &mut Self::Model,
+        _: &[()],
+        _: &Worker<'_>,
+    ) -> Result<Vec<usize>, TaskError> {
+        let (n_threads, manager) = (*n_threads, &*manager);
+        let met = Mutex::new(HashSet::new());
+        let n_met = || met.lock().expect("nobody panics with it").len();
+        let start = Instant::now();
+        let most: Result<Vec<usize>, PmError> = (0..n_threads)
+            .into_par_iter()
+            .with_max_len(1)
+            .map(|_| {
+                met.lock().expect("nobody panics with it").insert(rayon::current_thread_index());
+                while n_met() < n_threads && start.elapsed() < DEADLINE {
+                    thread::yield_now();
+                }
+                let pending = manager.scatter::<Sums>((), vec![3; 4], &RunOptions::default())?;
+                Ok(pending.gather()?.summary().n_workers)
+            })
+            .collect();
+        assert_eq!(n_met(), n_threads);
+        Ok(vec![most?.into_iter().max().unwrap_or(0)])
+    }
+}
+
+/// Also on threads that rayon moved a part of the task to, and that have no task of their own.
+#[test]
+fn runs_inside_tasks_take_no_workers_wherever_rayon_moved_them() {
+    let _turn = TURN.lock();
+    let manager = ThreadsManager::new(3).unwrap();
+    let options = RunOptions::default();
+    let pending = manager.scatter::<ScattersEverywhere>(3, vec![()], &options).unwrap();
+    assert_eq!(pending.gather().unwrap().into_complete().unwrap(), [1]);
 }
 
 #[cfg(target_os = "linux")]
