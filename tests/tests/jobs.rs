@@ -150,7 +150,7 @@ fn a_cancelled_run_leaves_whole_files_and_the_next_one_does_the_rest() {
         let mut sink = CancelAfterOne { folder: folder.clone(), cancel: cancel.clone() };
         let control = RunControl::default().cancel(&cancel);
         let error = plan.run::<Kernels>(&*manager, &mut sink, control).unwrap_err();
-        assert!(matches!(error, AnalysisError::Cancelled { n_files: 1.. }), "{error}");
+        assert!(matches!(error, AnalysisError::Cancelled { n_files: 1.., .. }), "{error}");
         let after = files(dir.path());
         // What was computed before the workers saw it is written, perhaps all.
         assert!((1..=3).contains(&after.len()), "{backend}: {} files", after.len());

@@ -2,6 +2,7 @@
 
 use xshell::{Shell, cmd};
 
+use crate::instructions::instructions;
 use crate::packages::{Package, packages};
 use crate::steps::{Outcome, Steps, step};
 use crate::{test, tidy};
@@ -26,6 +27,7 @@ pub(crate) fn ci(sh: &Shell, setup: bool) -> anyhow::Result<bool> {
     steps.run("test", || {
         Ok(if test::test(sh, setup, &[])? { Outcome::Passed } else { Outcome::Failed })
     });
+    steps.run("instructions", || instructions(sh));
     Ok(steps.finish())
 }
 

@@ -22,8 +22,10 @@ use xshell::Shell;
 
 mod bench;
 mod checks;
+mod instructions;
 mod packages;
 mod python;
+mod sanitize;
 mod setup;
 mod steps;
 mod tally;
@@ -42,7 +44,8 @@ Tasks:
             `N passed, M failed, K skipped`
               --setup          first install what is missing (without: list it)
               -- ARGS          give ARGS to `cargo test`; with -p, only that package
-  ci        everything that must hold: fmt, tidy, clippy, features, docs, deny, test
+  ci        everything that must hold: fmt, tidy, clippy, features, docs, deny, test,
+            instructions
               --setup          as for test
   fmt       format the sources
               --check          only say which are not formatted
@@ -51,6 +54,10 @@ Tasks:
   docs      build the documentation, with warnings as errors
   tidy      check what no other tool does: READMEs, headers, lints, layers, changelog
   deny      check licences and sources of the dependencies (needs cargo-deny)
+  instructions
+            count the instructions of the timer's operations by valgrind, against their limits
+  sanitize  run the tests of unsafe code under AddressSanitizer (needs a nightly toolchain) and
+            under valgrind
   bench     run the benchmarks
               --list           only list them
               NAME...          only these
@@ -107,6 +114,8 @@ fn run(parser: lexopt::Parser) -> anyhow::Result<ExitCode> {
         "docs" => checks::docs(&sh).map(|()| true),
         "tidy" => tidy::tidy(&sh).map(|()| true),
         "deny" => checks::deny(&sh).map(|()| true),
+        "instructions" => instructions::instructions(&sh).map(|o| o != steps::Outcome::Failed),
+        "sanitize" => sanitize::sanitize(&sh).map(|o| o != steps::Outcome::Failed),
         "bench" if options.list => bench::list(&sh).map(|()| true),
         "bench" => bench::bench(&sh, &options.names, &options.rest).map(|()| true),
         other => bail!("no task is called {other}; `cargo xtask help` lists them"),
@@ -196,6 +205,9 @@ mod tests {
     fn every_task_is_in_the_help() {
         for task in ["setup", "test", "ci", "fmt", "clippy", "features", "docs", "tidy", "deny"] {
             assert!(HELP.contains(&format!("\n  {task} ")), "{task}");
+        }
+        for task in ["instructions", "sanitize", "bench"] {
+            assert!(HELP.contains(&format!("\n  {task}")), "{task}");
         }
     }
 }

@@ -22,7 +22,7 @@ struct Need {
 }
 
 /// Asked by what works, not by what is installed, so that any Linux and any way of installing do.
-const NEEDS: [Need; 3] = [
+const NEEDS: [Need; 5] = [
     Need {
         what: "a C compiler",
         why: "links every Rust program, builds hardtarget's C library",
@@ -46,6 +46,21 @@ const NEEDS: [Need; 3] = [
         apt: &["python3", "python3-venv"],
         for_python: true,
         present: |sh| python::host(sh).is_some(),
+    },
+    Need {
+        what: "valgrind",
+        why: "counts the instructions of the timer, watches the memory of unsafe code",
+        // It refuses to start without the symbols of the C library's loader.
+        apt: &["valgrind", "libc6-dbg"],
+        for_python: false,
+        present: has_valgrind,
+    },
+    Need {
+        what: "Chromium",
+        why: "looks at the HTML pages of reports, which the tests do not believe otherwise",
+        apt: &["chromium"],
+        for_python: false,
+        present: has_chromium,
     },
 ];
 
@@ -127,6 +142,18 @@ fn privilege(sh: &Shell) -> anyhow::Result<(&'static str, &'static [&'static str
         return Ok(("sudo", &["-n", "env"]));
     }
     bail!("only root may install, and sudo asks for a password here")
+}
+
+/// Whether valgrind is there and can run a program.
+pub(crate) fn has_valgrind(sh: &Shell) -> bool {
+    cmd!(sh, "valgrind --quiet /bin/true").quiet().ignore_stdout().ignore_stderr().run().is_ok()
+}
+
+/// Whether Chromium is there and starts; the tests look for it under the same names.
+fn has_chromium(sh: &Shell) -> bool {
+    ["chromium", "chromium-browser", "google-chrome"].into_iter().any(|name| {
+        cmd!(sh, "{name} --version").quiet().ignore_stdout().ignore_stderr().run().is_ok()
+    })
 }
 
 /// Whether a C program compiles and links with these libraries.

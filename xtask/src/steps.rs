@@ -28,7 +28,7 @@ impl Steps {
             Outcome::Failed
         });
         self.failed |= outcome == Outcome::Failed;
-        self.lines.push(format!("{outcome:<10?} {name:<10} {}", seconds(start.elapsed())));
+        self.lines.push(format!("{outcome:<10?} {name:<12} {}", seconds(start.elapsed())));
     }
 
     /// Prints one line per step and says whether none failed.

@@ -157,8 +157,15 @@ pub enum ParameterError {
     },
     /// No acceleration of the grid lies between the limits.
     #[error(
-        "no acceleration of the grid (a multiple of {step} m/s^2) lies between \
-         min_acceleration {min} and max_acceleration {max} m/s^2"
+        "{}",
+        if min > max {
+            format!("min_acceleration {min} must not be above max_acceleration {max} m/s^2")
+        } else {
+            format!(
+                "no acceleration of the grid (a multiple of {step:.4} m/s^2) lies between \
+                 min_acceleration {min} and max_acceleration {max} m/s^2: widen these limits"
+            )
+        }
     )]
     NoAccelerations {
         /// The lower limit, in m/s^2.

@@ -1,6 +1,7 @@
 //! What is to be analysed.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -103,9 +104,8 @@ impl Analysis {
 }
 
 fn read(path: &Path, hint: &'static str) -> Result<String, AnalysisError> {
-    fs::read_to_string(path).map_err(|source| AnalysisError::Read {
-        path: path.to_owned(),
-        hint,
-        source,
-    })
+    let error = |source| AnalysisError::Read { path: path.to_owned(), hint, source };
+    let bytes = fs::read(path).map_err(error)?;
+    String::from_utf8(bytes)
+        .map_err(|_| error(io::Error::new(io::ErrorKind::InvalidData, "it is no text in UTF-8")))
 }

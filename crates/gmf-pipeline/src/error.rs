@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use gmf_api::{ConfigError, KernelError, ParameterError};
 use thiserror::Error;
 
+use crate::Gap;
 use crate::record::Difference;
 use crate::source::SourceError;
 use crate::task::IntegrationFailure;
@@ -205,6 +206,9 @@ pub enum AnalysisError {
     Cancelled {
         /// Files written by this run.
         n_files: usize,
+        /// Gaps found so far, those of this job's files that were there already among them. Those
+        /// of files that could not be finished are found again by the next run.
+        gaps: Vec<Gap>,
     },
 }
 

@@ -47,6 +47,14 @@ pub(crate) fn manifest_error((path, source): (PathBuf, io::Error)) -> AnalysisEr
     AnalysisError::Record { path, source: source.into() }
 }
 
+/// Makes a folder, and those that it is in.
+pub(crate) fn make_folder(dir: &Path) -> Result<(), AnalysisError> {
+    fs::create_dir_all(dir)
+        // The system says that it exists, which is true and no help.
+        .map_err(|e| if dir.is_file() { io::ErrorKind::NotADirectory.into() } else { e })
+        .map_err(write_error(dir))
+}
+
 impl Folder {
     /// Makes the folder this run's, or finds that it is.
     ///
@@ -63,10 +71,7 @@ impl Folder {
     ) -> Result<Self, AnalysisError> {
         let record = RunRecord::new(plan, kernel);
         owner(dir, &record, plan.layout(), replace)?;
-        fs::create_dir_all(dir)
-            // The system says that it exists, which is true and no help.
-            .map_err(|e| if dir.is_file() { io::ErrorKind::NotADirectory.into() } else { e })
-            .map_err(write_error(dir))?;
+        make_folder(dir)?;
         let mut lock = Lock::take(dir)?;
         loop {
             match owner(dir, &record, plan.layout(), replace)? {

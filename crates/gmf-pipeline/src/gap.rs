@@ -113,8 +113,13 @@ pub struct DamagedEnd {
 impl fmt::Display for DamagedEnd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let end = if self.at_start { "start" } else { "end" };
-        let path = self.path.display();
-        write!(f, "{path} at the {end} of the recording was passed over: {}", self.reason)
+        let path = self.path.display().to_string();
+        let reason = &self.reason;
+        if reason.contains(&path) {
+            write!(f, "a file at the {end} of the recording was passed over: {reason}")
+        } else {
+            write!(f, "{path} at the {end} of the recording was passed over: {reason}")
+        }
     }
 }
 

@@ -74,6 +74,12 @@ impl GmfFile {
         &self.gaps
     }
 
+    /// How many integrations had a silent transmitter.
+    #[must_use]
+    pub fn n_silent(&self) -> usize {
+        self.rows.iter().filter(|done| done.status == IntegrationStatus::Silent).count()
+    }
+
     /// Azimuth and elevation at the start of each integration, in degrees; NaN where the product
     /// does not say, `None` where it says nothing at all.
     #[must_use]

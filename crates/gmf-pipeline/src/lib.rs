@@ -63,6 +63,7 @@ mod run;
 pub mod simulate;
 mod sink;
 mod source;
+mod stamp;
 mod task;
 mod timespan;
 

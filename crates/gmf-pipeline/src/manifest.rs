@@ -25,6 +25,9 @@ pub(crate) struct Entry {
     pub(crate) xxh3: String,
     pub(crate) integrations: Range<usize>,
     pub(crate) gaps: Vec<Gap>,
+    /// How many of its integrations had a silent transmitter.
+    #[serde(default, rename = "silent", skip_serializing_if = "is_zero")]
+    pub(crate) n_silent: usize,
     /// How its peaks were refined, if they were. It is not part of the run's record, since it adds
     /// to a file and changes nothing else in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -35,6 +38,11 @@ pub(crate) struct Entry {
     pub(crate) run: String,
     /// Checksums that are no longer valid, since this file took the place of that one.
     pub(crate) replaces: Vec<String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it so")]
+fn is_zero(n: &usize) -> bool {
+    *n == 0
 }
 
 /// All that the manifests of a folder say of one run.
@@ -188,6 +196,7 @@ mod tests {
             xxh3: xxh3.to_owned(),
             integrations: file..file + 1,
             gaps: Vec::new(),
+            n_silent: 0,
             optimize: None,
             seconds: 0.5,
             run: "run".to_owned(),

@@ -10,7 +10,7 @@ use gmf_api::Derived;
 use crate::layout::RunLayout;
 use crate::pointing::Pointing;
 use crate::source::Extent;
-use crate::{Analysis, AnalysisError, Compat, DamagedEnd};
+use crate::{Analysis, AnalysisError, Compat, DamagedEnd, KernelChoice};
 
 /// An analysis whose integrations and files are fixed.
 ///
@@ -109,6 +109,13 @@ impl AnalysisPlan {
             integrations_per_file: derived.processing().num_cohints_per_file,
         };
         Ok(Self { analysis, derived, rate, layout, damaged_ends, pointing })
+    }
+
+    /// The same plan, computed by another kernel, or by so many threads of it.
+    #[must_use]
+    pub fn with_kernel(self, kernel: KernelChoice) -> Self {
+        let analysis = Analysis { kernel: Some(kernel), ..self.analysis };
+        Self { analysis, ..self }
     }
 
     /// What is analysed.

@@ -8,6 +8,7 @@ use jobdiv::Job;
 use pm_api::{CancelToken, Chunk, ParallelManager, RunOptions, Scatter as _};
 
 use crate::plan::{AnalysisPlan, FileTask};
+use crate::stamp::stamp;
 use crate::task::{Args, Integrate, Integrated, IntegrationFailure, chain, unknown_kernel};
 use crate::{AnalysisError, Gap, GmfFile, IntegrationStatus, KernelChoice, KernelSet, Sink};
 
@@ -83,6 +84,8 @@ pub struct RunReport {
     pub files: Vec<PathBuf>,
     /// Files of this job that were there already.
     pub n_skipped: usize,
+    /// Integrations in those files that had a silent transmitter.
+    pub n_known_silent: usize,
     /// Integrations of this job's files that have no result, because of their samples; in order,
     /// with those of the files that were there already.
     pub gaps: Vec<Gap>,
@@ -112,6 +115,10 @@ impl AnalysisPlan {
     /// file succeeds. Integrations are spread over the manager's workers one by one, so that few
     /// files keep many workers busy.
     ///
+    /// The timer of this thread ([`gtimer_core::thread`]) has the stages in the subdivision
+    /// `analysis`: `begin`, `integrate` (which is waiting where workers integrate), `collect`,
+    /// `write`. The workers' timers have `read`, `prepare`, `kernel` and `refine` in `integration`.
+    ///
     /// # Errors
     ///
     /// [`AnalysisError`]. Files that are complete have been handed over also then.
@@ -130,9 +137,11 @@ impl AnalysisPlan {
         let tell = control.observer.unwrap_or(&mut silent);
         let job = control.job.unwrap_or(Job::WHOLE);
 
+        let _analysis = gtimer_core::subdivision!("analysis");
         sink.begin(self, &kernel, job)?;
 
         let mut n_skipped = 0;
+        let mut n_known_silent = 0;
         let mut gaps = Vec::new();
         let mut n_files = 0;
         let mut integrations = Vec::new();
@@ -143,6 +152,7 @@ impl AnalysisPlan {
                 integrations.extend(file.integrations);
             } else {
                 n_skipped += 1;
+                n_known_silent += sink.known_silent(&file);
                 gaps.extend(sink.known_gaps(&file));
             }
         }
@@ -150,6 +160,7 @@ impl AnalysisPlan {
             "job {job}: {} integrations in {n_files} files, {n_skipped} files are there already",
             integrations.len()
         );
+        stamp!("begin");
         tell(Event::Started { n_integrations: integrations.len(), n_files, n_skipped });
 
         let args = Args {
@@ -168,16 +179,21 @@ impl AnalysisPlan {
             tell,
             open: BTreeMap::new(),
             failures: Vec::new(),
-            report: RunReport { n_skipped, gaps, ..RunReport::default() },
+            report: RunReport { n_skipped, n_known_silent, gaps, ..RunReport::default() },
         };
         let options = RunOptions::default().cancel(&control.cancel);
         let pending = manager.scatter::<Integrate<K>>(args, integrations.clone(), &options)?;
         let summary = pending.for_each(|chunk| collector.take(&integrations, chunk));
-        let Collector { mut failures, mut report, .. } = collector;
+        // The workers' times are attached when the last of them has ended, which is now.
+        stamp!("integrate");
         if control.cancel.is_cancelled() {
-            return Err(AnalysisError::Cancelled { n_files: report.files.len() });
+            let mut gaps = collector.gaps_of_open_files();
+            gaps.append(&mut collector.report.gaps);
+            gaps.sort_by_key(|gap| gap.integration);
+            return Err(AnalysisError::Cancelled { n_files: collector.report.files.len(), gaps });
         }
         summary?;
+        let Collector { mut failures, mut report, .. } = collector;
         failures.sort_by_key(|failure| failure.integration);
         report.gaps.sort_by_key(|gap| gap.integration);
         match failures.first() {
@@ -198,6 +214,7 @@ impl<S: Sink + ?Sized> Collector<'_, S> {
         integrations: &[usize],
         chunk: Chunk<Result<Integrated, IntegrationFailure>>,
     ) -> Result<(), AnalysisError> {
+        stamp!("integrate");
         let numbers = &integrations[chunk.indices];
         match chunk.outputs {
             Ok(outputs) => {
@@ -217,6 +234,7 @@ impl<S: Sink + ?Sized> Collector<'_, S> {
             }
         }
         (self.tell)(Event::Computed { n_done: self.report.n_integrations });
+        stamp!("collect");
         Ok(())
     }
 
@@ -240,13 +258,32 @@ impl<S: Sink + ?Sized> Collector<'_, S> {
         let file = self.complete(&task, rows)?;
         self.report.gaps.extend_from_slice(file.gaps());
         (self.tell)(Event::File(&file));
-        if self.sink.put(file)? {
+        stamp!("collect");
+        let won = self.sink.put(file)?;
+        stamp!("write");
+        if won {
             tracing::debug!("wrote {}", task.relative_path.display());
             self.report.files.push(task.relative_path);
         } else {
             self.report.n_skipped += 1;
         }
         Ok(())
+    }
+
+    fn gap(&self, integration: usize, done: &Integrated) -> Option<Gap> {
+        done.status.is_gap().then(|| Gap {
+            integration,
+            status: done.status,
+            time: self.plan.layout().integration_time(integration),
+            reason: done.reason.clone().unwrap_or_default(),
+        })
+    }
+
+    /// The gaps that are known of files that wait for the rest of their integrations.
+    fn gaps_of_open_files(&self) -> Vec<Gap> {
+        let rows =
+            self.open.values().flat_map(|open| open.task.integrations.clone().zip(&open.rows));
+        rows.filter_map(|(n, done)| self.gap(n, done.as_ref()?)).collect()
     }
 
     fn complete(&self, task: &FileTask, rows: Vec<Integrated>) -> Result<GmfFile, AnalysisError> {
@@ -260,13 +297,7 @@ impl<S: Sink + ?Sized> Collector<'_, S> {
             .integrations
             .clone()
             .zip(&rows)
-            .filter(|(_, done)| done.status.is_gap())
-            .map(|(integration, done)| Gap {
-                integration,
-                status: done.status,
-                time: plan.layout().integration_time(integration),
-                reason: done.reason.clone().unwrap_or_default(),
-            })
+            .filter_map(|(n, done)| self.gap(n, done))
             .collect();
         Ok(GmfFile {
             file_idx: task.file_idx,

@@ -8,7 +8,7 @@ use digital_rf::hdf5::{Hdf5Error, Publish};
 use gmf_api::Optimize;
 use jobdiv::Job;
 
-use crate::folder::{Folder, sync_folder};
+use crate::folder::{Folder, make_folder, sync_folder};
 use crate::manifest::{self, Entry};
 use crate::{AnalysisError, AnalysisPlan, FileTask, Gap, GmfFile, KernelChoice};
 
@@ -35,6 +35,12 @@ pub trait Sink {
     /// The gaps in a file that is not wanted, since it is there.
     fn known_gaps(&mut self, _file: &FileTask) -> Vec<Gap> {
         Vec::new()
+    }
+
+    /// How many integrations of a file that is not wanted, since it is there, had a silent
+    /// transmitter.
+    fn known_silent(&mut self, _file: &FileTask) -> usize {
+        0
     }
 
     /// Takes a finished file. `false` says that it had appeared meanwhile, equal to the bit, and was
@@ -78,9 +84,16 @@ pub struct FolderSink {
 struct Begun {
     folder: Folder,
     /// Of the files that were asked for and are there, by their number.
-    known_gaps: BTreeMap<usize, Vec<Gap>>,
+    known: BTreeMap<usize, Known>,
     started: Instant,
     optimize: Option<Optimize>,
+}
+
+/// What the manifests say of a file without results.
+#[derive(Debug, Default)]
+struct Known {
+    gaps: Vec<Gap>,
+    n_silent: usize,
 }
 
 impl FolderSink {
@@ -130,7 +143,7 @@ impl Sink for FolderSink {
         let folder = Folder::open(&self.dir, plan, kernel, job, self.replace)?;
         self.begun = Some(Begun {
             folder,
-            known_gaps: BTreeMap::new(),
+            known: BTreeMap::new(),
             started: Instant::now(),
             optimize: plan.analysis().optimize,
         });
@@ -142,21 +155,26 @@ impl Sink for FolderSink {
             return true;
         }
         let retry_gaps = self.retry_gaps;
-        let Begun { folder, optimize, known_gaps, .. } = self.begun();
+        let Begun { folder, optimize, known, .. } = self.begun();
         match folder.complete(file) {
             None => true,
             Some(entry) => {
                 let unrefined = optimize.is_some() && entry.optimize != *optimize;
-                if !entry.gaps.is_empty() {
-                    known_gaps.insert(file.file_idx, entry.gaps.clone());
-                }
-                unrefined || retry_gaps && !entry.gaps.is_empty()
+                let (gaps, n_silent) = (entry.gaps.clone(), entry.n_silent);
+                let wanted = unrefined || retry_gaps && !gaps.is_empty();
+                known.insert(file.file_idx, Known { gaps, n_silent });
+                wanted
             }
         }
     }
 
     fn known_gaps(&mut self, file: &FileTask) -> Vec<Gap> {
-        self.begun().known_gaps.remove(&file.file_idx).unwrap_or_default()
+        let known = self.begun().known.get_mut(&file.file_idx);
+        known.map(|known| std::mem::take(&mut known.gaps)).unwrap_or_default()
+    }
+
+    fn known_silent(&mut self, file: &FileTask) -> usize {
+        self.begun().known.get(&file.file_idx).map_or(0, |known| known.n_silent)
     }
 
     fn put(&mut self, file: GmfFile) -> Result<bool, AnalysisError> {
@@ -167,7 +185,7 @@ impl Sink for FolderSink {
             source,
         };
         if let Some(hour) = path.parent().filter(|hour| !hour.is_dir()) {
-            std::fs::create_dir_all(hour).map_err(|source| error(source.into()))?;
+            make_folder(hour)?;
             sync_folder(&self.dir);
         }
         let Begun { folder, started, .. } = self.begun();
@@ -182,7 +200,7 @@ impl Sink for FolderSink {
         let mut how = if replace || !known.is_empty() { Publish::Replace } else { Publish::New };
         let mut others = known;
         let (bytes, xxh3, won) = loop {
-            let complete = file.complete(&path).map_err(|source| error(source.into()))?;
+            let complete = file.complete(&path).map_err(|source| error(cause(source)))?;
             let sum = |path: &Path| manifest::checksum(path).map_err(|e| error(e.into()));
             let (bytes, ours) = sum(complete.temporary_path())?;
             match complete.publish(how) {
@@ -196,7 +214,7 @@ impl Sink for FolderSink {
                     others.push(theirs);
                     how = Publish::Replace;
                 }
-                Err(source) => return Err(error(source.into())),
+                Err(source) => return Err(error(cause(source))),
             }
         };
         others.retain(|sum| *sum != xxh3);
@@ -209,6 +227,7 @@ impl Sink for FolderSink {
             xxh3,
             integrations: file.integrations.clone(),
             gaps: file.gaps.clone(),
+            n_silent: file.n_silent(),
             optimize: file.optimize,
             seconds: started.elapsed().as_secs_f64(),
             run: folder.record.hash().to_owned(),
@@ -220,5 +239,14 @@ impl Sink for FolderSink {
             .map_err(|(path, source)| AnalysisError::Write { path, source: source.into() })?;
         folder.entries.add(entry);
         Ok(won)
+    }
+}
+
+/// What the system said, without the name of the file, which the error around it has.
+fn cause(error: Hdf5Error) -> Box<dyn std::error::Error + Send + Sync> {
+    match error {
+        Hdf5Error::Open { source, .. } | Hdf5Error::Write { source, .. } => source,
+        Hdf5Error::Publish { source, .. } => source.into(),
+        error => error.into(),
     }
 }

@@ -80,7 +80,10 @@ pub enum SourceError {
     #[error(transparent)]
     DigitalRf(Arc<digital_rf::ReadError>),
     /// The channel has no file that can be read.
-    #[error("{} holds no samples ({n_skipped} files could not be read)", dir.display())]
+    #[error("{} holds no samples ({})", dir.display(), match n_skipped {
+        0 => "there is no file of the form rf@<seconds>.<milliseconds>.h5".to_owned(),
+        n => format!("{n} files could not be read"),
+    })]
     Empty {
         /// The channel's folder.
         dir: PathBuf,

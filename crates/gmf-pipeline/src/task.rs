@@ -5,14 +5,16 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use gmf_api::{
-    Complex32, Derived, GmfPlan, GridRow, GridRowMut, KernelOptions, Optimize, Optimized,
-    Optimizer, PreparedSamples, SamplesError,
+    Complex32, Derived, GmfPlan, GridRow, GridRowMut, KernelError, KernelOptions, Optimize,
+    Optimized, Optimizer, PreparedSamples, SamplesError,
 };
+use pm_api::backend::catch_panic;
 use pm_api::{Task, TaskError, Worker};
 use serde::{Deserialize, Serialize};
 
 use crate::optimize;
 use crate::source::SampleReader;
+use crate::stamp::stamp;
 use crate::{AnalysisError, IntegrationStatus, KernelChoice, KernelSet, Source};
 
 /// What every worker needs to know.
@@ -82,13 +84,20 @@ impl fmt::Display for IntegrationFailure {
 
 impl std::error::Error for IntegrationFailure {}
 
+/// What becomes of an integration.
+pub(crate) type Integration = Result<Integrated, IntegrationFailure>;
+
 /// An error and what caused it, in one line.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
+        let said = cause.to_string();
+        // Transparent errors repeat what was said.
+        if !text.ends_with(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
         source = cause.source();
     }
     text
@@ -116,27 +125,15 @@ impl<K: KernelSet> Task for Integrate<K> {
     type Args = Args;
     type Model = Model;
     type Param = usize;
-    type Output = Result<Integrated, IntegrationFailure>;
+    type Output = Integration;
 
     fn build(args: &Args, worker: &Worker<'_>) -> Result<Model, TaskError> {
-        let derived = Arc::new(args.derived.clone());
-        let kernel = K::kernel(&args.kernel, worker.rank())?
-            .ok_or_else(|| unknown_kernel::<K>(&args.kernel.name))?;
-        let plan = kernel.plan(&derived, &args.options)?;
-        let tx_length = if args.tx.is_some() { derived.integration_samples() } else { 0 };
-        Ok(Model {
-            rx: args.rx.open()?,
-            tx: args.tx.as_ref().map(Source::open).transpose()?,
-            rx_samples: vec![Complex32::default(); derived.read_length()],
-            tx_samples: vec![Complex32::default(); tx_length],
-            prepared: vec![PreparedSamples::new(&derived); plan.batch_len().max(1)],
-            optimizer: args.optimize.map(|how| Optimizer::new(&derived, how)),
-            plan,
-            derived,
-            args: args.clone(),
-        })
+        Ok(Model::new::<K>(args, worker.rank())?)
     }
 
+    /// What goes wrong in the computation of one integration costs that one alone: whether it panics
+    /// or fails, those that were to be computed beside it are computed again by a new model, one
+    /// by one.
     fn execute(
         model: &mut Model,
         integrations: &[usize],
@@ -147,7 +144,25 @@ impl<K: KernelSet> Task for Integrate<K> {
             if worker.cancelled() {
                 return Err(TaskError::cancelled());
             }
-            model.integrate(batch, &mut outputs)?;
+            match model.attempt(batch) {
+                Ok(done) => outputs.extend(done),
+                Err(message) => {
+                    *model = Model::new::<K>(&model.args, worker.rank())?;
+                    if let [integration] = *batch {
+                        outputs.push(Err(IntegrationFailure { integration, message }));
+                        continue;
+                    }
+                    for &integration in batch {
+                        match model.attempt(&[integration]) {
+                            Ok(done) => outputs.extend(done),
+                            Err(message) => {
+                                outputs.push(Err(IntegrationFailure { integration, message }));
+                                *model = Model::new::<K>(&model.args, worker.rank())?;
+                            }
+                        }
+                    }
+                }
+            }
         }
         Ok(outputs)
     }
@@ -158,6 +173,41 @@ pub(crate) fn unknown_kernel<K: KernelSet>(name: &str) -> AnalysisError {
 }
 
 impl Model {
+    fn new<K: KernelSet>(args: &Args, worker: usize) -> Result<Self, AnalysisError> {
+        let _build = gtimer_core::subdivision!("build");
+        let derived = Arc::new(args.derived.clone());
+        let kernel = K::kernel(&args.kernel, worker)?
+            .ok_or_else(|| unknown_kernel::<K>(&args.kernel.name))?;
+        let plan = kernel.plan(&derived, &args.options)?;
+        stamp!("plan");
+        let tx_length = if args.tx.is_some() { derived.integration_samples() } else { 0 };
+        let rx = args.rx.open()?;
+        let tx = args.tx.as_ref().map(Source::open).transpose()?;
+        stamp!("open");
+        let model = Model {
+            rx,
+            tx,
+            rx_samples: vec![Complex32::default(); derived.read_length()],
+            tx_samples: vec![Complex32::default(); tx_length],
+            prepared: vec![PreparedSamples::new(&derived); plan.batch_len().max(1)],
+            optimizer: args.optimize.map(|how| Optimizer::new(&derived, how)),
+            plan,
+            derived,
+            args: args.clone(),
+        };
+        stamp!("buffers");
+        Ok(model)
+    }
+
+    /// Computes a batch, or says what went wrong; the model is not to be used again then.
+    fn attempt(&mut self, batch: &[usize]) -> Result<Vec<Integration>, String> {
+        match catch_panic(|| self.integrate(batch)) {
+            Ok(Ok(outputs)) => Ok(outputs),
+            Ok(Err(error)) => Err(chain(&error)),
+            Err(message) => Err(format!("panic: {message}")),
+        }
+    }
+
     /// Reads and stencils the samples of one integration into `prepared[slot]`.
     fn load(&mut self, slot: usize, integration: usize) -> Result<(), LoadError> {
         let length = self.derived.integration_samples();
@@ -170,23 +220,23 @@ impl Model {
                 &self.tx_samples
             }
         };
-        self.prepared[slot].load(&self.rx_samples, tx_samples).map_err(LoadError::Samples)
+        stamp!("read");
+        let loaded = self.prepared[slot].load(&self.rx_samples, tx_samples);
+        stamp!("prepare");
+        loaded.map_err(LoadError::Samples)
     }
 
     /// Computes at most as many integrations as there are slots.
-    fn integrate(
-        &mut self,
-        integrations: &[usize],
-        outputs: &mut Vec<Result<Integrated, IntegrationFailure>>,
-    ) -> Result<(), TaskError> {
+    fn integrate(&mut self, integrations: &[usize]) -> Result<Vec<Integration>, KernelError> {
+        let _integration = gtimer_core::subdivision!("integration");
         let n_ranges = self.derived.n_ranges();
-        let first = outputs.len();
+        let mut outputs = Vec::with_capacity(integrations.len());
         let mut loaded = Vec::with_capacity(integrations.len());
         for (at, &integration) in integrations.iter().enumerate() {
             let slot = loaded.len();
             outputs.push(match self.load(slot, integration) {
                 Ok(()) => {
-                    loaded.push(first + at);
+                    loaded.push(at);
                     Ok(Integrated::computed(self.prepared[slot].tx_power(), n_ranges))
                 }
                 Err(LoadError::Samples(SamplesError::NoTransmission)) => {
@@ -207,21 +257,23 @@ impl Model {
         }
         let prepared: Vec<_> =
             self.prepared[..loaded.len()].iter().map(PreparedSamples::integration).collect();
-        let mut rows: Vec<GridRowMut<'_>> = outputs[first..]
+        let mut rows: Vec<GridRowMut<'_>> = outputs
             .iter_mut()
             .enumerate()
-            .filter(|(at, _)| loaded.contains(&(first + at)))
+            .filter(|(at, _)| loaded.contains(at))
             .filter_map(|(_, output)| output.as_mut().ok().map(|done| done.row.as_mut()))
             .collect();
         self.plan.execute_batch(&prepared, &mut rows)?;
+        stamp!("kernel");
         if let Some(optimizer) = &mut self.optimizer {
             for (prepared, &at) in self.prepared.iter().zip(&loaded) {
                 if let Ok(done) = &mut outputs[at] {
                     optimize::refine(optimizer, &self.derived, prepared, done)?;
                 }
             }
+            stamp!("refine");
         }
-        Ok(())
+        Ok(outputs)
     }
 }
 

@@ -20,15 +20,23 @@ struct FaultyKernels;
 #[derive(Debug)]
 struct Faulty(&'static str);
 
-struct FaultyPlan(Box<dyn GmfPlan>, &'static str);
+/// The plan of the reference, which fault it has, and whether it has met it: a plan that panicked
+/// is in no certain state, and may not be used again.
+struct FaultyPlan(Box<dyn GmfPlan>, &'static str, bool);
 
 impl GmfPlan for FaultyPlan {
+    fn batch_len(&self) -> usize {
+        2
+    }
+
     fn execute(
         &mut self,
         integration: Integration<'_>,
         row: GridRowMut<'_>,
     ) -> Result<(), KernelError> {
+        assert!(!self.2, "a plan was used after a fault");
         if integration.rx.iter().any(|z| z.re == POISON) {
+            self.2 = true;
             assert!(self.1 != "panics", "poisoned");
             return Err(KernelError::Shape { what: "poison", expected: 0, got: 1 });
         }
@@ -46,7 +54,7 @@ impl GmfKernel for Faulty {
         derived: &Arc<Derived>,
         options: &KernelOptions,
     ) -> Result<Box<dyn GmfPlan>, KernelError> {
-        Ok(Box::new(FaultyPlan(GmfKernel::plan(&Reference, derived, options)?, self.0)))
+        Ok(Box::new(FaultyPlan(GmfKernel::plan(&Reference, derived, options)?, self.0, false)))
     }
 }
 
@@ -97,21 +105,32 @@ fn run(plan: &AnalysisPlan) -> (Vec<GmfFile>, Result<gmf_pipeline::RunReport, An
 }
 
 #[test]
-fn a_kernel_that_fails_or_panics_costs_the_files_of_its_chunk_and_ends_in_an_error() {
-    for kernel in ["panics", "fails"] {
-        let plan = plan(kernel, &[(3, POISON)]);
-        let (files, result) = run(&plan);
-        let error = result.unwrap_err();
-        let AnalysisError::Integrations { n_failed, n_integrations, first } = &error else {
-            panic!("{kernel}: {error}");
-        };
-        // What was handed to the worker together fails together.
-        assert!((1..=2).contains(n_failed) && *n_integrations == 6, "{error}");
-        assert!((2..=3).contains(&first.integration), "{error}");
-        assert!(first.message.contains("poison"), "{kernel}: {error}");
-        let lost = plan.file(3).relative_path;
-        assert_eq!(files.len(), 6 - n_failed);
-        assert!(files.iter().all(|file| file.relative_path() != lost), "{kernel}");
+fn a_kernel_that_fails_or_panics_costs_that_integration_alone_and_ends_in_an_error() {
+    let (whole, result) = run(&plan("fails", &[]));
+    assert_eq!(result.unwrap().n_integrations, 6);
+    // Alone in its batch, first or last in it, both of it, and all there are.
+    for poisoned in [&[0][..], &[3], &[4], &[1, 2], &[3, 4], &[0, 1, 2, 3, 4, 5]] {
+        for kernel in ["panics", "fails"] {
+            let replaced: Vec<(usize, f32)> = poisoned.iter().map(|&k| (k, POISON)).collect();
+            let (files, result) = run(&plan(kernel, &replaced));
+            let error = result.unwrap_err();
+            let AnalysisError::Integrations { n_failed, n_integrations, first } = &error else {
+                panic!("{kernel}: {error}");
+            };
+            assert_eq!((*n_failed, *n_integrations), (poisoned.len(), 6), "{error}");
+            assert_eq!(first.integration, poisoned[0]);
+            let what = if kernel == "panics" { "panic: poisoned, at " } else { "poison has 1" };
+            assert!(first.message.contains(what), "{kernel}: {error}");
+            // The others are as if nothing had been.
+            let rest = (0..6).filter(|k| !poisoned.contains(k));
+            assert!(
+                files
+                    .iter()
+                    .map(GmfFile::relative_path)
+                    .eq(rest.clone().map(|k| whole[k].relative_path()))
+            );
+            assert!(files.iter().map(GmfFile::rows).eq(rest.map(|k| whole[k].rows())));
+        }
     }
 }
 

@@ -1,28 +1,36 @@
 //! `polychron analyze`.
 
+use std::path::Path;
+use std::thread::available_parallelism;
 use std::time::Instant;
 
 use anyhow::{Context as _, bail};
 use polychron::Kernels;
 use polychron::gmf::KernelOptions;
 use polychron::gmf_pipeline::{
-    Analysis, AnalysisError, AnalysisPlan, Compat, Event, FolderSink, KernelChoice, KernelSet as _,
-    RunControl, RunReport, Source, TimePoint, TimeSpan,
+    Analysis, AnalysisError, AnalysisPlan, Compat, Event, FolderSink, Gap, KernelChoice,
+    KernelSet as _, RunControl, RunReport, Source, TimePoint, TimeSpan,
 };
 use polychron::jobdiv::Job;
 use polychron::pm::{CancelToken, ParallelManager, PmError};
 
 use crate::args::{AnalyzeArgs, CompatArg, KernelArg, ParallelArgs};
 use crate::output::{Gaps, Interrupted, Usage, remark, say};
+use crate::timing::stamp;
 use crate::{interrupt, job, progress};
 
 pub(crate) fn run(args: &AnalyzeArgs) -> anyhow::Result<()> {
     let started = Instant::now();
     let (job, launched) = job::job(&args.job)?;
-    let (manager, threads_per_integration) = manager(&args.parallel, launched)?;
     let mut analysis = analysis(args)?;
-    analysis.kernel = Some(kernel(args, &analysis)?.threads(threads_per_integration));
-    let plan = analysis.plan()?;
+    let kernel = kernel(args, &analysis)?;
+    analysis.kernel = Some(kernel.clone());
+    let plan = analysis.plan().map_err(|error| match error {
+        error @ AnalysisError::Parameters(_) => anyhow::Error::new(error).context(files(args)),
+        error => error.into(),
+    })?;
+    let (manager, threads) = manager(&args.parallel, launched, &plan, job)?;
+    let plan = plan.with_kernel(kernel.threads(threads));
     tracing::info!(
         "{} coherent integrations of {} samples in {} files, {} range gates, {} accelerations",
         plan.n_integrations(),
@@ -33,36 +41,52 @@ pub(crate) fn run(args: &AnalyzeArgs) -> anyhow::Result<()> {
     );
 
     let cancel = interrupt::token()?;
+    stamp!("plan");
     let mut sink = FolderSink::new(&args.output, args.clobber).retry_gaps(args.retry_gaps);
     let report = run_with_bar(&plan, &*manager, &mut sink, job, &cancel, args.progress)?;
+    stamp!("search");
     report_to_user(args, &plan, &report, started);
-    if report.n_integrations > 0 && report.n_silent == report.n_integrations {
+    // Also of files that an earlier run left, which failed for the same reason.
+    let n_integrations = n_integrations(&plan, job);
+    if n_integrations > 0 && report.n_silent + report.n_known_silent == n_integrations {
         bail!(
-            "the transmitter is silent in all {} integrations: {} holds nothing from tx_start to \
-             tx_end; name the transmitter's channel with --txchnl, or correct metadata.ini",
-            report.n_integrations,
+            "the transmitter is silent in all {n_integrations} integrations: {} holds nothing \
+             from tx_start to tx_end; name the transmitter's channel with --txchnl, or correct \
+             metadata.ini",
             plan.analysis().tx.as_ref().unwrap_or(&plan.analysis().rx),
         );
     }
-    tell_gaps(&plan, job, &report)
+    match tell_gaps(&plan, n_integrations, &report.gaps) {
+        None => Ok(()),
+        Some(said) => Err(Gaps(said).into()),
+    }
+}
+
+/// The files that the parameters are from.
+fn files(args: &AnalyzeArgs) -> String {
+    let metadata = args.rx.join("metadata.ini");
+    match &args.config {
+        None => format!("{} and the defaults of the search", metadata.display()),
+        Some(config) => format!("{} and {}", metadata.display(), config.display()),
+    }
+}
+
+/// The integrations of a job's files, also of those that are there already.
+fn n_integrations(plan: &AnalysisPlan, job: Job) -> usize {
+    job.tasks(plan.n_files()).map(|file_idx| plan.file(file_idx).integrations.len()).sum()
 }
 
 /// Gaps and damaged files that are told one by one; the others are counted.
 const TOLD: usize = 10;
 
-/// Tells what could not be analysed, which is the run's result where there is any.
-fn tell_gaps(plan: &AnalysisPlan, job: Job, report: &RunReport) -> anyhow::Result<()> {
+/// Tells what could not be analysed, one by one, and gives it in sum; `None` if that was nothing.
+fn tell_gaps(plan: &AnalysisPlan, n_integrations: usize, gaps: &[Gap]) -> Option<String> {
     let ends = plan.damaged_ends();
-    if report.gaps.is_empty() && ends.is_empty() {
-        return Ok(());
-    }
     tell_some(ends.iter().map(|end| format!("shorter: {end}")));
-    tell_some(report.gaps.iter().map(|gap| format!("gap: {gap}")));
-    let n_integrations: usize =
-        job.tasks(plan.n_files()).map(|file_idx| plan.file(file_idx).integrations.len()).sum();
+    tell_some(gaps.iter().map(|gap| format!("gap: {gap}")));
     let mut said = Vec::new();
-    if !report.gaps.is_empty() {
-        let n = report.gaps.len();
+    if !gaps.is_empty() {
+        let n = gaps.len();
         said.push(format!(
             "{n} of {n_integrations} integrations have no result (--retry-gaps tries them again)"
         ));
@@ -70,7 +94,7 @@ fn tell_gaps(plan: &AnalysisPlan, job: Job, report: &RunReport) -> anyhow::Resul
     if !ends.is_empty() {
         said.push(format!("the recording is shorter by {} damaged files", ends.len()));
     }
-    Err(Gaps(said.join("; ")).into())
+    (!said.is_empty()).then(|| said.join("; "))
 }
 
 /// Prints the first of many lines to stderr.
@@ -102,27 +126,45 @@ pub(crate) fn run_with_bar(
     let control = RunControl::default().job(job).cancel(cancel).observer(&mut observe);
     let result = plan.run::<Kernels>(manager, sink, control);
     bar.finish();
-    result.map_err(|error| match error {
-        AnalysisError::Cancelled { .. } => Interrupted(error.to_string()).into(),
-        error => error.into(),
+    result.map_err(|error| {
+        let AnalysisError::Cancelled { gaps, .. } = &error else { return error.into() };
+        let said = match tell_gaps(plan, n_integrations(plan, job), gaps) {
+            None => error.to_string(),
+            Some(said) => format!("{error}; so far, {said}"),
+        };
+        Interrupted(said).into()
     })
 }
 
-/// The manager, and the threads that share one integration.
+/// The manager, and the threads that share one integration; neither more than have work to do.
 pub(crate) fn manager(
     args: &ParallelArgs,
     launched: bool,
+    plan: &AnalysisPlan,
+    job: Job,
 ) -> anyhow::Result<(Box<dyn ParallelManager>, usize)> {
     // A launcher starts as many processes as it has cores for.
-    let workers = args.workers.or(launched.then_some(1));
-    let manager = polychron::create_parallel_manager(&args.backend, workers)
+    let asked = args.workers.or(launched.then_some(1));
+    let wanted = asked.unwrap_or_else(|| available_parallelism().map_or(1, usize::from));
+    let workers = wanted.min(n_integrations(plan, job).max(1));
+    let manager = polychron::create_parallel_manager(&args.backend, Some(workers))
         .with_context(|| format!("--backend {}", args.backend))
         .map_err(|error| match error.downcast_ref::<PmError>() {
             Some(PmError::UnknownManager { .. }) => Usage::of(error),
             _ => error,
         })?;
-    let threads = if manager.name() == "serial" { workers.unwrap_or(1) } else { 1 };
-    Ok((manager, threads))
+    let tell = |what, workers| {
+        if asked.is_some_and(|asked| asked > workers) {
+            tracing::info!("{workers} workers instead of {wanted}: there are no more {what}");
+        }
+    };
+    if manager.name() == "serial" {
+        let threads = asked.unwrap_or(1).min(plan.derived().n_ranges());
+        tell("range gates", threads);
+        return Ok((manager, threads));
+    }
+    tell("integrations", manager.n_workers());
+    Ok((manager, 1))
 }
 
 fn analysis(args: &AnalyzeArgs) -> anyhow::Result<Analysis> {
@@ -155,8 +197,9 @@ fn kernel(args: &AnalyzeArgs, analysis: &Analysis) -> anyhow::Result<KernelChoic
         Some(name) => match KernelArg::from_config(name) {
             Some(kernel) => Ok(KernelChoice::new(kernel.name())),
             None => bail!(
-                "gmf_implementation = {name} in the config file is no kernel of this program, \
-                 which has {}; choose one with -i",
+                "{}: gmf_implementation is '{name}', which is no kernel of this program; it has \
+                 {}, of which -i chooses one",
+                args.config.as_deref().unwrap_or(Path::new("the config file")).display(),
                 Kernels::names().join(", ")
             ),
         },
@@ -181,7 +224,10 @@ fn report_to_user(args: &AnalyzeArgs, plan: &AnalysisPlan, report: &RunReport, s
         );
     }
     if report.n_integrations == 0 {
-        say("nothing to do");
+        // What was done before need not be what was wanted.
+        if report.n_known_silent == 0 {
+            say("nothing to do");
+        }
         return;
     }
     say(format_args!(

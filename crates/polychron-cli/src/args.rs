@@ -11,7 +11,11 @@ use crate::check::CheckArgs;
 use crate::inspect::InspectArgs;
 #[cfg(feature = "plot")]
 use crate::plot::PlotArgs;
+#[cfg(feature = "shared-times")]
+use crate::session::{reap::ReapArgs, report::ReportArgs, run::RunArgs, top::TopArgs};
 use crate::shell::{CompletionsArgs, ManArgs};
+use crate::times::TimesArgs;
+use crate::timing::TimesOut;
 
 /// Radar analysis in parallel: simulate a recording, search it for moving targets.
 #[derive(Debug, Parser)]
@@ -27,8 +31,10 @@ Examples:
   polychron simulate out/product --target r=1996e3,v=400,a=60,snr=25
   polychron analyze out/product rx --config cfg.ini -o out/gmf -p
   polychron plot gmf out/gmf -o peaks.png
+  polychron run -- polychron demo       and in another terminal: polychron top
 
-Exit codes: 0 done, 1 failed, 2 usage, 3 done with gaps, 130 interrupted";
+Exit codes: 0 done, 1 failed, 2 usage, 3 done with gaps, 4 slower than before,
+130 interrupted";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -51,6 +57,20 @@ pub(crate) enum Command {
     Man(ManArgs),
     /// Proves that a folder of results is complete, or names what is missing, damaged or double
     Merge(MergeArgs),
+    /// Shows where the time of a run went, compares runs, and writes times for other programs
+    Times(TimesArgs),
+    /// Runs a command whose processes share their times, and reports them
+    #[cfg(feature = "shared-times")]
+    Run(RunArgs),
+    /// Shows where all processes are, while they run
+    #[cfg(feature = "shared-times")]
+    Top(TopArgs),
+    /// Reports the times of a session, also after a crash, or of files: text, tables, a page
+    #[cfg(feature = "shared-times")]
+    Report(ReportArgs),
+    /// Sums up and removes what ended and killed processes left
+    #[cfg(feature = "shared-times")]
+    Reap(ReapArgs),
 }
 
 impl Command {
@@ -59,9 +79,15 @@ impl Command {
             Self::Demo(args) => args.verbose,
             Self::Simulate(args) => args.verbose,
             Self::Analyze(args) => args.verbose,
-            Self::Inspect(_) | Self::Check(_) | Self::Completions(_) | Self::Man(_) => 0,
+            Self::Inspect(_)
+            | Self::Check(_)
+            | Self::Completions(_)
+            | Self::Man(_)
+            | Self::Times(_) => 0,
             #[cfg(feature = "plot")]
             Self::Plot(_) => 0,
+            #[cfg(feature = "shared-times")]
+            Self::Run(_) | Self::Top(_) | Self::Report(_) | Self::Reap(_) => 0,
             Self::Merge(args) => args.verbose,
         }
     }
@@ -81,7 +107,9 @@ pub(crate) struct DemoArgs {
     /// Workers (default: one for each core)
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub(crate) workers: Option<usize>,
-    /// Tells more; twice tells all
+    #[command(flatten)]
+    pub(crate) times: TimesOut,
+    /// Tells more, and where the time went; twice tells all
     #[arg(short, long, action = ArgAction::Count)]
     pub(crate) verbose: u8,
 }
@@ -202,7 +230,9 @@ pub(crate) struct AnalyzeArgs {
     pub(crate) parallel: ParallelArgs,
     #[command(flatten)]
     pub(crate) job: JobArgs,
-    /// Tells more; twice tells all
+    #[command(flatten)]
+    pub(crate) times: TimesOut,
+    /// Tells more, and where the time went; twice tells all
     #[arg(short, long, action = ArgAction::Count)]
     pub(crate) verbose: u8,
 }
@@ -309,7 +339,9 @@ pub(crate) struct SimulateArgs {
     /// Shows a progress bar
     #[arg(short, long)]
     pub(crate) progress: bool,
-    /// Tells more; twice tells all
+    #[command(flatten)]
+    pub(crate) times: TimesOut,
+    /// Tells more, and where the time went; twice tells all
     #[arg(short, long, action = ArgAction::Count)]
     pub(crate) verbose: u8,
 }

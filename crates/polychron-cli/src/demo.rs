@@ -16,6 +16,7 @@ use polychron::jobdiv::Job;
 use crate::analyze::{manager, run_with_bar};
 use crate::args::{DEFAULT_BACKEND, DemoArgs, ParallelArgs};
 use crate::output::say;
+use crate::timing::stamp;
 use crate::{interrupt, simulate};
 
 /// Seconds of recording: some twenty integrations, a few seconds of work.
@@ -68,10 +69,11 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<()> {
         .with_context(|| format!("could not make the folder {}", args.output.display()))?;
     simulate::write(&synthesis, &product, true, &cancel, true)?;
     write_whole(&config, CONFIG)?;
+    stamp!("simulate");
 
     let plan = Analysis::of_product(&product, "rx", Some(&config))?.plan()?;
     let parallel = ParallelArgs { backend: DEFAULT_BACKEND.to_owned(), workers: args.workers };
-    let (manager, _) = manager(&parallel, false)?;
+    let (manager, _) = manager(&parallel, false, &plan, Job::WHOLE)?;
     say(format_args!(
         "\nThe filter searches {} range gates, {} accelerations and {} range rates in each of {} \
          coherent integrations of {} s, on {} workers.",
@@ -82,12 +84,16 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<()> {
         plan.derived().integration_samples() as f64 / plan.sample_rate().as_f64(),
         manager.n_workers(),
     ));
+    stamp!("plan");
     let mut sink = Both { folder: FolderSink::new(&results, true), files: Vec::new() };
     let report = run_with_bar(&plan, &*manager, &mut sink, Job::WHOLE, &cancel, true)?;
+    stamp!("search");
     sink.files.sort_by(|a, b| a.relative_path().cmp(b.relative_path()));
     show_detections(&plan, &synthesis, &sink.files);
+    stamp!("compare");
     #[cfg(feature = "plot")]
     let picture = draw(args, &plan, &synthesis, &sink.files)?;
+    stamp!("draw");
 
     say(format_args!("\nThe recording:       {}", product.display()));
     say(format_args!("What was searched:   {}", config.display()));

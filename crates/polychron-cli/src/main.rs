@@ -1,6 +1,7 @@
 //! The `polychron` command: simulates, analyses, inspects and draws.
 //!
-//! Exit codes: 0 done, 1 failed, 2 usage, 3 done with gaps, 130 interrupted.
+//! Exit codes: 0 done, 1 failed, 2 usage, 3 done with gaps, 4 slower than before, 130 interrupted;
+//! of `run`, those of its command.
 
 #![forbid(unsafe_code)]
 
@@ -18,8 +19,12 @@ mod output;
 mod plot;
 mod product;
 mod progress;
+#[cfg(feature = "shared-times")]
+mod session;
 mod shell;
 mod simulate;
+mod times;
+mod timing;
 mod units;
 
 use std::process::ExitCode;
@@ -28,15 +33,32 @@ use clap::Parser as _;
 use tracing::Level;
 
 use crate::args::{Cli, Command};
-use crate::output::{Gaps, Interrupted, Usage};
+use crate::output::{Gaps, Interrupted, Slower, Usage};
+use crate::timing::timed;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     start_logging(cli.command.verbosity());
+    let has_output = matches!(cli.command, Command::Analyze(_) | Command::Demo(_));
+    #[cfg(feature = "shared-times")]
+    session::share();
+    let mut code = 0;
     let result = match cli.command {
-        Command::Demo(args) => demo::run(&args),
-        Command::Simulate(args) => simulate::run(&args),
-        Command::Analyze(args) => analyze::run(&args),
+        Command::Demo(args) => timed("demo", &args.times, args.verbose, || demo::run(&args)),
+        Command::Simulate(args) => {
+            timed("simulate", &args.times, args.verbose, || simulate::run(&args))
+        }
+        Command::Analyze(args) => {
+            timed("analyze", &args.times, args.verbose, || analyze::run(&args))
+        }
+        #[cfg(feature = "shared-times")]
+        Command::Run(args) => session::run::run(&args).map(|ended| code = ended),
+        #[cfg(feature = "shared-times")]
+        Command::Top(args) => session::top::run(&args).map(|ended| code = ended),
+        #[cfg(feature = "shared-times")]
+        Command::Report(args) => session::report::run(&args),
+        #[cfg(feature = "shared-times")]
+        Command::Reap(args) => session::reap::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         #[cfg(feature = "plot")]
         Command::Plot(args) => plot::run(&args),
@@ -44,17 +66,20 @@ fn main() -> ExitCode {
         Command::Completions(args) => shell::completions(&args),
         Command::Man(args) => shell::man(&args),
         Command::Merge(args) => merge::run(&args),
+        Command::Times(args) => times::run(&args),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => ExitCode::from(code),
         Err(error) => {
-            output::complain(&error);
+            output::complain(&error, has_output);
             if error.is::<Interrupted>() {
                 ExitCode::from(130)
             } else if error.is::<Usage>() {
                 ExitCode::from(2)
             } else if error.is::<Gaps>() {
                 ExitCode::from(3)
+            } else if error.is::<Slower>() {
+                ExitCode::from(4)
             } else {
                 ExitCode::FAILURE
             }

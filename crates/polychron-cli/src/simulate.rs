@@ -8,6 +8,7 @@ use polychron::pm::CancelToken;
 
 use crate::args::SimulateArgs;
 use crate::output::{Interrupted, Usage, say};
+use crate::timing::stamp;
 use crate::{interrupt, progress};
 
 pub(crate) fn run(args: &SimulateArgs) -> anyhow::Result<()> {
@@ -49,7 +50,9 @@ pub(crate) fn run(args: &SimulateArgs) -> anyhow::Result<()> {
     };
     let synthesis = simulation.check().map_err(Usage::of)?;
     let cancel = interrupt::token()?;
+    stamp!("check");
     let report = write(&synthesis, &args.output, args.clobber, &cancel, args.progress)?;
+    stamp!("simulate");
     say(format_args!(
         "{} s of channel {} written to {}",
         report.n_samples as f64 / args.sample_rate as f64,

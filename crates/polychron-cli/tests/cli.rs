@@ -255,62 +255,6 @@ fn the_transmitter_may_be_elsewhere_and_defaults_to_the_receiver() {
 }
 
 #[test]
-fn bad_input_is_named_and_nothing_is_written() {
-    let dir = TempDir::new().unwrap();
-    let bad = dir.path().join("bad.ini");
-    let bad_path = bad.to_str().unwrap();
-    let run = Run::new("dev1");
-    let fails_with = |code, args: &[&str], words: &[&str]| {
-        let (_, err) = expect(code, args);
-        assert_eq!(err.lines().count(), 1, "{err}");
-        for word in words {
-            assert!(err.contains(word), "{args:?}: no '{word}' in {err}");
-        }
-    };
-    let fails = |args: &[&str], words: &[&str]| fails_with(1, args, words);
-    let misused = |args: &[&str], words: &[&str]| fails_with(2, args, words);
-    let (drf, cfg, out) = (run.drf.as_str(), run.cfg.as_str(), run.out());
-    fails(&["analyze", "/nowhere", "rx"], &["/nowhere/metadata.ini", "No such file"]);
-    fails(&["analyze", drf, "uhf", "--config", cfg], &["uhf", "rx"]);
-    fails(&["analyze", drf, "rx", "--config", "no.ini"], &["no.ini", "[signal-processing]"]);
-    misused(&["analyze", drf, "rx", "--config", cfg, "--backend", "cloud"], &["cloud", "serial"]);
-    misused(&["analyze", drf, "rx", "--config", cfg, "--job", "5/4"], &["5/4"]);
-    misused(&["analyze", drf, "rx", "--config", cfg, "-s", "noon"], &["noon", "--relative_time"]);
-    fails(&["analyze", drf, "rx", "--config", cfg, "--relative_time", "-s", "2"], &["outside"]);
-    fails(
-        &["analyze", drf, "rx", "--config", cfg, "--relative_time", "-s", "0.5", "-e", "0.2"],
-        &["must lie after"],
-    );
-    fails(
-        &["analyze", drf, "rx", "--config", cfg, "--relative_time", "-e", "0.1"],
-        &["no whole coherent integration", "200000"],
-    );
-    for (text, words) in [
-        ("[signal]\n", &["[signal-processing]", "[signal]"][..]),
-        ("[signal-processing]\nn_ip = 3\n", &["n_ip", "n_ipp"]),
-        ("[signal-processing]\nn_ipp = ten\n", &["n_ipp", "ten"]),
-        ("[signal-processing]\nn_ipp = 0\n", &["n_ipp is 0"]),
-        ("[signal-processing]\nfrequency_decimation = 7\n", &["7", "8 would do"]),
-        ("[signal-processing]\nmin_range_gate = 50\nmax_range_gate = 40\n", &["max_range_gate"]),
-        ("[signal-processing]\nmax_range_gate = 99999\n", &["max_range_gate 99999", "9997"]),
-        (
-            "[signal-processing]\nmin_acceleration = 9\nmax_acceleration = -9\n",
-            &["min_acceleration 9"],
-        ),
-        ("[signal-processing]\ngmf_implementation = cuda\n", &["cuda", "-i"]),
-    ] {
-        fs::write(&bad, text).unwrap();
-        fails(&["analyze", drf, "rx", "--config", bad_path, "-o", out], words);
-    }
-    assert!(run.files().is_empty());
-    // Where nothing can be written.
-    let file = dir.path().join("file");
-    fs::write(&file, "").unwrap();
-    let args = ["analyze", drf, "rx", "--config", cfg, "-o", file.to_str().unwrap()];
-    fails(&args, &["could not write", file.to_str().unwrap(), "not a directory"]);
-}
-
-#[test]
 fn simulate_writes_the_same_product_for_the_same_seed_and_never_over_another() {
     let dir = TempDir::new().unwrap();
     let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();

@@ -4,6 +4,8 @@ mod common;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use common::{Product, expect, polychron};
 use digital_rf::hdf5::{AttrValue, File};
@@ -133,8 +135,10 @@ fn a_damaged_file_at_an_end_shortens_the_recording_and_is_named() {
     assert!(out.contains("4 integrations in 4 files"), "{out}");
     let lines: Vec<&str> = err.lines().collect();
     assert_eq!(lines.len(), 3, "{err}");
-    assert!(lines[0].contains("740.000.h5 at the start of the recording"), "{err}");
-    assert!(lines[1].contains("741.000.h5 at the end of the recording"), "{err}");
+    for (line, end, name) in [(lines[0], "start", "740.000.h5"), (lines[1], "end", "741.000.h5")] {
+        assert!(line.contains(&format!("a file at the {end} of the recording")), "{err}");
+        assert_eq!(line.matches(name).count(), 1, "{err}");
+    }
     assert!(lines[2].contains("shorter by 2 damaged files"), "{err}");
     let (_, err) = expect(3, &["merge", &product.path("out")]);
     assert!(err.contains("rf@1618229740.000.h5"), "{err}");
@@ -178,11 +182,46 @@ fn what_cannot_be_written_is_an_error_that_names_it() {
     let product = Product::new(2, &[]);
     let (_, err) = product.analyze(1, "cfg.ini/out", &[]);
     assert!(err.contains("could not write") && err.contains("cfg.ini/out"), "{err}");
-    assert_eq!(err.lines().count(), 1);
+    assert_eq!(err.lines().count(), 2, "{err}");
     let args = product.analysis("x", &[]);
     let args: Vec<&str> = args[..args.len() - 1].iter().map(String::as_str).collect();
     let (_, err) = expect(1, &[&args[..], &["/proc/out"]].concat());
     assert!(err.contains("could not write /proc/out"), "{err}");
+}
+
+/// What was found until then is told and kept, as at a normal end.
+#[cfg(unix)]
+#[test]
+fn an_interrupted_run_tells_the_gaps_that_it_has_found() {
+    const DEADLINE: Duration = Duration::from_secs(60);
+    let product = Product::new(40, &["--dtype", "cf32"]);
+    // The first to be done, and at once.
+    poison(&samples(&product, 0));
+    let args = product.analysis("out", &["-i", "reference"]);
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let mut command = polychron(&args);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let started = Instant::now();
+    while !product.files("out").contains_key("gmf-1618229740000000.h5") {
+        assert!(started.elapsed() < DEADLINE, "waited too long for the first file");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let kill = format!("kill -INT {}", child.id());
+    assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+    while child.try_wait().unwrap().is_none() {
+        assert!(started.elapsed() < DEADLINE, "waited too long for the end");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let output = child.wait_with_output().unwrap();
+    let err = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(130), "{err}");
+    let lines: Vec<&str> = err.lines().collect();
+    assert_eq!(lines.len(), 2, "{err}");
+    assert!(lines[0].starts_with("gap: integration 0 (2021-04-12T12:15:40Z)"), "{err}");
+    assert!(lines[1].starts_with("polychron: interrupted after "), "{err}");
+    assert!(lines[1].contains("so far, 1 of 40 integrations have no result"), "{err}");
+    let (_, err) = expect(1, &["merge", &product.path("out")]);
+    assert!(err.contains("gap: integration 0 (2021-04-12T12:15:40Z)"), "{err}");
 }
 
 /// The disk ends in the middle of a file: here, by a limit on the length of files, which a write
@@ -193,7 +232,7 @@ fn a_full_disk_leaves_nothing_half_written() {
     let product = Product::new(3, &[]);
     let command = polychron(&[]);
     let script = "trap '' XFSZ; ulimit -f 60; exec \"$0\" \"$@\"";
-    let output = std::process::Command::new("sh")
+    let output = Command::new("sh")
         .args(["-c", script])
         .arg(command.get_program())
         .args(product.analysis("out", &[]))
@@ -202,8 +241,13 @@ fn a_full_disk_leaves_nothing_half_written() {
         .unwrap();
     let err = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(1), "{err}");
-    assert_eq!(err.lines().count(), 1, "{err}");
-    assert!(err.contains("could not write") && err.contains("gmf-16182297"), "{err}");
+    let lines: Vec<&str> = err.lines().collect();
+    assert_eq!(lines.len(), 2, "{err}");
+    assert!(lines[0].starts_with("error: could not write "), "{err}");
+    // Its name once, and what the system said.
+    assert_eq!(lines[0].matches("gmf-16182297").count(), 1, "{err}");
+    assert!(lines[0].contains(".h5: File too large"), "{err}");
+    assert!(lines[1].starts_with("hint: make room, then the same command"), "{err}");
     assert!(product.files("out").is_empty(), "{:?}", product.files("out"));
     product.analyze(0, "out", &[]);
     expect(0, &["merge", &product.path("out")]);

@@ -2,7 +2,8 @@
 //!
 //! This crate composes the crates of the workspace and adds nothing to them but the two lists that
 //! no other crate may keep: the managers ([`create_parallel_manager`]) and the kernels
-//! ([`Kernels`]) that this build has. Whoever needs one part alone depends on that part's crate.
+//! ([`Kernels`]) that this build has; and it brings managers and timer together. Whoever needs one
+//! part alone depends on that part's crate.
 //!
 //! | module           | crate          | what for                                        | feature   |
 //! | ---------------- | -------------- | ----------------------------------------------- | --------- |
@@ -13,6 +14,8 @@
 //! | [`gmf`]          | `gmf-api`      | parameters, grids and the reference of the filter |         |
 //! | `gmf_cpu`        | `gmf-cpu`      | the filter on the CPU                           | `cpu`     |
 //! | [`gmf_pipeline`] | `gmf-pipeline` | from recordings to files, on any manager        |           |
+//! | `gtimer_core`    | `gtimer-core`  | timing: stamps, subdivisions, reports           | `timing`  |
+//! | `shm_times`      | `shm-times`    | times that other processes see while they come  | `shared-times` |
 //!
 //! ```
 //! let manager = polychron::create_parallel_manager("threads", Some(2))?;
@@ -23,6 +26,42 @@
 //! # Ok::<(), polychron::pm::PmError>(())
 //! ```
 //!
+//! What is done with it is timed (feature `timing`, on by default), the workers of every manager
+//! that [`create_parallel_manager`] makes, too:
+//!
+//! ```
+//! # #[cfg(feature = "timing")] {
+//! use polychron::gtimer_core::{report, stamp, thread};
+//! use polychron::pm::{RunOptions, Scatter as _};
+//! # use polychron::pm::{Task, TaskError, Worker};
+//! # struct Square;
+//! # impl Task for Square {
+//! #     const NAME: &'static str = "docs::square";
+//! #     type Args = ();
+//! #     type Model = ();
+//! #     type Param = f64;
+//! #     type Output = f64;
+//! #     fn build(_: &(), _: &Worker<'_>) -> Result<(), TaskError> { Ok(()) }
+//! #     fn execute(_: &mut (), x: &[f64], _: &Worker<'_>) -> Result<Vec<f64>, TaskError> {
+//! #         Ok(x.iter().map(|x| x * x).collect())
+//! #     }
+//! # }
+//!
+//! let manager = polychron::create_parallel_manager("threads", Some(2))?;
+//! let run = manager.scatter::<Square>((), vec![1.0, 2.0, 3.0], &RunOptions::default())?;
+//! assert_eq!(run.gather()?.into_complete()?, [1.0, 4.0, 9.0]);
+//! stamp!("squares")?;
+//!
+//! let times = thread::times();
+//! assert_eq!(times.parallel[0].workers[0].name, "worker 1");
+//! println!("{}", report::tree(&times, &report::TreeFormat::default()));
+//! # }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! With the feature `shared-times`, the same stamps are seen by `polychron top` while the program
+//! runs, when it is started by `polychron run -- PROGRAM`.
+//!
 //! # What this crate leaves to others
 //!
 //! All of the work. The command line is the crate `polychron-cli`.
@@ -31,15 +70,24 @@
 
 mod kernels;
 mod managers;
+#[cfg(feature = "timing")]
+mod timing;
 
 pub use digital_rf;
 pub use gmf_api as gmf;
 #[cfg(feature = "cpu")]
 pub use gmf_cpu;
 pub use gmf_pipeline;
+#[cfg(feature = "timing")]
+pub use gtimer_core;
 pub use jobdiv;
 pub use kernels::Kernels;
 pub use managers::{create_parallel_manager, managers};
 pub use pm_api as pm;
+pub use pm_api::{register_spmd, register_task, task, worker_entry};
 #[cfg(feature = "threads")]
 pub use pm_threads as threads;
+#[cfg(feature = "shared-times")]
+pub use shm_times;
+#[cfg(feature = "timing")]
+pub use timing::time_workers;

@@ -13,7 +13,8 @@ pub fn managers() -> ManagerRegistry {
 
 /// Makes the manager of this name, with `n_workers` workers or as many as the machine has.
 ///
-/// Names are those of [`managers`]; WaterTAP's names for the same thing are known too.
+/// Names are those of [`managers`]; WaterTAP's names for the same thing are known too. With the
+/// feature `timing`, workers are timed from now on; see `time_workers`.
 ///
 /// # Errors
 ///
@@ -23,6 +24,8 @@ pub fn create_parallel_manager(
     name: &str,
     n_workers: Option<usize>,
 ) -> Result<Box<dyn ParallelManager>, PmError> {
+    #[cfg(feature = "timing")]
+    crate::time_workers();
     let mut options = ManagerOptions::default();
     options.n_workers = n_workers;
     managers().create(name, &options)

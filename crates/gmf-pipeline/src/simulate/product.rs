@@ -14,6 +14,7 @@ use super::config::POINTING_CHANNEL;
 use super::dtype::Stored;
 use super::synthesis::store;
 use super::{Dtype, Pointing, ProductError, Synthesis};
+use crate::stamp::stamp;
 
 const METADATA_INI: &str = "metadata.ini";
 /// Files that tell a folder to be a channel, or Digital Metadata.
@@ -72,6 +73,7 @@ impl Synthesis {
         dir: impl AsRef<Path>,
         mut options: ProductOptions<'_>,
     ) -> Result<ProductReport, ProductError> {
+        let _simulation = gtimer_core::subdivision!("simulation");
         let dir = dir.as_ref();
         check_place(dir, options.clobber)?;
         let partial = Partial::create(dir)?;
@@ -91,6 +93,7 @@ impl Synthesis {
         let ini = partial.path.join(METADATA_INI);
         fs::write(&ini, self.experiment().to_ini()).map_err(io_error("write", &ini))?;
         partial.publish(dir, options.clobber)?;
+        stamp!("finish");
         if n_clipped > 0 {
             let (dtype, n_samples) = (self.simulation.dtype, self.n_samples());
             tracing::warn!(
@@ -148,11 +151,13 @@ impl Synthesis {
             }
             self.synthesise(done, &mut period);
             n_clipped += store(&period.rx, &mut stored);
+            stamp!("synthesise");
             rx.write(&stored).map_err(channel_error(rx_channel))?;
             if let (Some((channel, tx)), Some(samples)) = (&mut tx, &period.tx) {
                 n_clipped += store(samples, &mut stored);
                 tx.write(&stored).map_err(channel_error(channel))?;
             }
+            stamp!("write");
             if let Some(on_progress) = &mut options.on_progress {
                 on_progress(done + 1, n_periods);
             }

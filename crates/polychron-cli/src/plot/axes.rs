@@ -101,7 +101,8 @@ fn with_minus(text: &str) -> String {
 }
 
 fn multiples(from: f64, until: f64, step: f64) -> Vec<f64> {
-    let (first, last) = ((from / step - 1e-6).ceil(), (until / step + 1e-6).floor());
+    // Doubles hold today's seconds to a quarter of a microsecond only.
+    let (first, last) = ((from / step - 1e-5).ceil(), (until / step + 1e-5).floor());
     (0..=(last - first).max(-1.0) as i64).map(|k| (first + k as f64) * step).collect()
 }
 
@@ -216,7 +217,9 @@ impl Panel {
     }
 
     fn n_x_ticks(&self) -> usize {
-        (self.size.0 / 92.0).clamp(2.0, 12.0) as usize
+        // A time needs more room than a number.
+        let each = if self.x.kind == Kind::Time { 92.0 } else { 62.0 };
+        (self.size.0 / each).clamp(2.0, 12.0) as usize
     }
 
     fn n_y_ticks(&self) -> usize {
@@ -413,6 +416,11 @@ mod tests {
         assert_eq!(
             texts(&Axis::time(start, start + 0.4), 4),
             ["12:15:40.0", "12:15:40.1", "12:15:40.2", "12:15:40.3", "12:15:40.4"]
+        );
+        // The end is there, though the doubles come out below it.
+        assert_eq!(
+            texts(&Axis::time(start, start + 0.6 - 3e-7), 12).last().unwrap(),
+            "12:15:40.60"
         );
         assert_eq!(texts(&Axis::time(start, start + 60.0), 3), ["12:16:00", "12:16:30"]);
         assert_eq!(

@@ -1,0 +1,532 @@
+//! `polychron run`, `top`, `report` and `reap` from outside.
+
+#![cfg(feature = "shared-times")]
+
+mod common;
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use common::{Product, utf8};
+use gtimer_core::{Times, load_times};
+use portable_pty::{CommandBuilder, PtySize, native_pty_system};
+use rustix::process::{Pid, Signal, kill_process};
+use shm_times::{ProcessState, Session};
+use tempfile::TempDir;
+
+/// What has not happened by then never will.
+const DEADLINE: Duration = Duration::from_secs(90);
+const VARIABLES: [&str; 3] = ["POLYCHRON_SESSION", "GTIMER_DISABLE", "POLYCHRON_LABEL"];
+
+/// A place in memory for sessions of one test alone.
+struct Place {
+    dir: TempDir,
+}
+
+impl Place {
+    fn new() -> Self {
+        let dir = tempfile::Builder::new().prefix("polychron-test-").tempdir_in("/dev/shm");
+        Self { dir: dir.expect("there is shared memory") }
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = common::polychron(args);
+        for name in VARIABLES {
+            command.env_remove(name);
+        }
+        command.env("XDG_RUNTIME_DIR", self.dir.path());
+        command
+    }
+
+    fn expect(&self, code: i32, args: &[&str]) -> (String, String) {
+        let child = self.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let output = ends(child.expect("starts"));
+        let (out, err) = texts(&output);
+        assert_eq!(output.status.code(), Some(code), "{args:?}\nstdout: {out}\nstderr: {err}");
+        assert!(!err.contains("panicked"), "{args:?}: {err}");
+        (out, err)
+    }
+
+    fn sessions(&self) -> Vec<PathBuf> {
+        let dirs = fs::read_dir(self.dir.path().join("polychron")).into_iter().flatten();
+        dirs.map(|entry| entry.expect("lists").path()).collect()
+    }
+
+    /// The session that a command makes that was started just now.
+    fn session(&self) -> Session {
+        let dir = until("there is a session", || self.sessions().first().cloned());
+        until("it is open to its owner", || Session::open(&dir).ok())
+    }
+}
+
+fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(start.elapsed() < DEADLINE, "not within {DEADLINE:?}: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Waits with a deadline; the output must be little, or not piped.
+fn ends(mut child: Child) -> Output {
+    let start = Instant::now();
+    let mut pipes = [child.stdout.take().map(spool), child.stderr.take().map(spool)];
+    while child.try_wait().expect("can be waited for").is_none() {
+        if start.elapsed() > DEADLINE {
+            let _ = child.kill();
+            panic!("the command hangs");
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let mut text =
+        |at: usize| pipes[at].take().map_or_else(Vec::new, |pipe| pipe.join().expect("reads"));
+    let (stdout, stderr) = (text(0), text(1));
+    Output { status: child.wait().expect("has ended"), stdout, stderr }
+}
+
+fn spool(mut pipe: impl std::io::Read + Send + 'static) -> std::thread::JoinHandle<Vec<u8>> {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let _ = pipe.read_to_end(&mut bytes);
+        bytes
+    })
+}
+
+fn texts(output: &Output) -> (String, String) {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (text(&output.stdout), text(&output.stderr))
+}
+
+fn program() -> &'static str {
+    env!("CARGO_BIN_EXE_polychron")
+}
+
+/// Every timer and stamp by its place, with its time and count.
+fn numbers(times: &Times, path: &str, found: &mut Vec<(String, f64, u64)>) {
+    found.push((path.to_owned(), times.total, 0));
+    for stamp in &times.stamps {
+        found.push((format!("{path}/{}", stamp.name), stamp.cum, stamp.itr_num));
+    }
+    for at in &times.subdivisions {
+        for timer in &at.timers {
+            numbers(timer, &format!("{path}/{}/({})", at.position, timer.name), found);
+        }
+    }
+}
+
+fn assert_same(shared: &Times, saved: &Times) {
+    let (mut a, mut b) = (Vec::new(), Vec::new());
+    numbers(shared, "", &mut a);
+    numbers(saved, "", &mut b);
+    a.sort_by(|a, b| a.0.cmp(&b.0));
+    b.sort_by(|a, b| a.0.cmp(&b.0));
+    assert_eq!(a.len(), b.len(), "{a:#?}\n{b:#?}");
+    for (a, b) in a.iter().zip(&b) {
+        let is_near = (a.1 - b.1).abs() <= 1e-6 * b.1.abs() + 1e-8;
+        assert!(a.0 == b.0 && a.2 == b.2 && is_near, "shared {a:?}, saved {b:?}");
+    }
+}
+
+/// The workers of all groups below a timer.
+fn workers(times: &Times) -> Vec<&Times> {
+    let mut found: Vec<&Times> = times.parallel.iter().flat_map(|group| &group.workers).collect();
+    for below in times.subdivisions.iter().flat_map(|at| &at.timers) {
+        found.extend(workers(below));
+    }
+    found
+}
+
+#[test]
+fn top_shows_the_threads_of_the_demo_live_and_the_report_equals_what_it_saved() {
+    let place = Place::new();
+    let out = TempDir::new().unwrap();
+    let path = |name: &str| out.path().join(name).to_str().unwrap().to_owned();
+    let (shared, saved, demo) = (path("shared.json"), path("saved.times"), path("demo"));
+    let args = ["run", "--times", &shared, "--"];
+    let more = [program(), "demo", "-o", &demo, "--workers", "2", "--times", &saved];
+    let child = place
+        .command(&[&args[..], &more].concat())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let session = place.session();
+
+    let mut top = CommandBuilder::new(program());
+    top.args(["top", utf8(session.dir()), "--interval", "0.05"]);
+    VARIABLES.iter().for_each(|name| top.env_remove(name));
+    top.env("TERM", "xterm-256color");
+    let mut screen = Screen::new(top);
+    screen.shows("a worker at work", |text| {
+        ["1 running", "(demo)", "(worker)", "(integration)", "kernel", "worker 1", "worker 2"]
+            .iter()
+            .all(|part| text.contains(part))
+            && text.lines().any(|line| line.contains("running") && line.contains("(worker "))
+    });
+    screen.shows("help, and how it is sorted", |text| {
+        text.contains("q quit") && text.contains("sorted by time")
+    });
+    screen.press("s");
+    screen.shows("another order", |text| text.contains("sorted by busy"));
+    screen.press("c");
+    screen.shows("everything folded", |text| {
+        text.contains("+ (worker)") && !text.lines().any(|line| line.trim().starts_with("kernel"))
+    });
+    screen.press("q");
+    assert_eq!(screen.ends(), 0);
+    assert!(screen.is_restored(), "the terminal is as it was");
+
+    let output = ends(child);
+    let (stdout, stderr) = texts(&output);
+    assert!(output.status.success(), "{stdout}\n{stderr}");
+    assert!(stderr.contains("[threads]: 2 ranks") && stderr.contains("kernel"), "{stderr}");
+    assert_eq!(place.sessions(), Vec::<PathBuf>::new(), "nothing is left");
+
+    let shared = load_times(&shared).unwrap();
+    let saved = Times::load(&saved).unwrap();
+    assert_eq!(shared.len(), 1);
+    assert_same(&shared[0], &saved);
+    let by_name = |times| {
+        let mut workers = workers(times);
+        workers.sort_by(|a, b| a.name.cmp(&b.name));
+        workers
+    };
+    let (shared, saved) = (by_name(&shared[0]), by_name(&saved));
+    assert_eq!((shared.len(), saved.len()), (2, 2));
+    for (shared, saved) in shared.into_iter().zip(saved) {
+        assert_eq!(shared.name, saved.name);
+        assert_same(shared, saved);
+    }
+}
+
+/// A terminal with a program in it.
+struct Screen {
+    parser: Arc<Mutex<vt100::Parser>>,
+    child: Box<dyn portable_pty::Child + Send + Sync>,
+    keys: Box<dyn std::io::Write + Send>,
+    reader: Option<std::thread::JoinHandle<()>>,
+    // Closed when this is dropped, and with it all that the program has of it.
+    _master: Box<dyn portable_pty::MasterPty + Send>,
+}
+
+fn cells(n: u16) -> std::num::NonZeroU16 {
+    std::num::NonZeroU16::new(n).expect("a screen has cells")
+}
+
+impl Screen {
+    fn new(command: CommandBuilder) -> Self {
+        let size = PtySize { rows: 50, cols: 160, pixel_width: 0, pixel_height: 0 };
+        let pair = native_pty_system().openpty(size).expect("there are terminals");
+        let child = pair.slave.spawn_command(command).expect("starts");
+        drop(pair.slave);
+        let mut output = pair.master.try_clone_reader().expect("can be read");
+        let keys = pair.master.take_writer().expect("can be written to");
+        let parser =
+            Arc::new(Mutex::new(vt100::Parser::new(cells(size.rows), cells(size.cols), 0)));
+        let seen = Arc::clone(&parser);
+        let reader = std::thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            // Ends with an error where the other side is closed.
+            while let Ok(n @ 1..) = output.read(&mut bytes) {
+                seen.lock().unwrap_or_else(PoisonError::into_inner).process(&bytes[..n]);
+            }
+        });
+        Self { parser, child, keys, reader: Some(reader), _master: pair.master }
+    }
+
+    fn text(&self) -> String {
+        self.parser.lock().unwrap_or_else(PoisonError::into_inner).screen().contents()
+    }
+
+    fn shows(&self, what: &str, is_there: impl Fn(&str) -> bool) {
+        let start = Instant::now();
+        while !is_there(&self.text()) {
+            assert!(start.elapsed() < DEADLINE, "does not show {what}:\n{}", self.text());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn press(&mut self, keys: &str) {
+        self.keys.write_all(keys.as_bytes()).expect("takes keys");
+        self.keys.flush().expect("takes keys");
+    }
+
+    /// The exit code; what was drawn last has been seen then.
+    fn ends(&mut self) -> u32 {
+        let code = until("the program ends", || self.child.try_wait().expect("can be asked"));
+        if let Some(reader) = self.reader.take() {
+            reader.join().expect("reads");
+        }
+        code.exit_code()
+    }
+
+    fn is_restored(&self) -> bool {
+        let parser = self.parser.lock().unwrap_or_else(PoisonError::into_inner);
+        !parser.screen().alternate_screen() && !parser.screen().hide_cursor()
+    }
+}
+
+#[test]
+fn top_gives_the_terminal_back_when_it_is_told_to_end() {
+    let place = Place::new();
+    let session = Session::create_in(&place.dir.path().join("polychron")).unwrap();
+    let mut top = CommandBuilder::new(program());
+    top.args(["top", utf8(session.dir())]);
+    VARIABLES.iter().for_each(|name| top.env_remove(name));
+    top.env("TERM", "xterm-256color");
+    let mut screen = Screen::new(top);
+    screen.shows("an empty session", |text| text.contains("0 processes"));
+    let pid = screen.child.process_id().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
+    kill_process(pid.unwrap(), Signal::TERM).unwrap();
+    assert_eq!(screen.ends(), 143);
+    assert!(screen.is_restored());
+}
+
+#[test]
+fn after_a_kill_the_report_says_what_was_finished_and_where_the_process_was() {
+    let place = Place::new();
+    let out = TempDir::new().unwrap();
+    let demo = out.path().join("demo");
+    let args = ["run", "-q", "--keep", "--", program(), "demo", "-o", utf8(&demo)];
+    let child = place.command(&args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let session = place.session();
+    let pid = until("the demo analyses", || {
+        let process = session.snapshot().unwrap().processes.into_iter().next()?;
+        let is_in = |name: &str| {
+            let currents = process.lanes.iter().filter_map(|lane| lane.current.as_ref());
+            currents.into_iter().any(|current| current.path.iter().any(|part| part == name))
+        };
+        (is_in("analysis") && is_in("integration")).then_some(process.pid)
+    });
+    kill_process(Pid::from_raw(pid.cast_signed()).unwrap(), Signal::KILL).unwrap();
+    assert_eq!(ends(child).status.code(), Some(137));
+    let process = session.snapshot().unwrap().processes.remove(0);
+    assert_eq!(process.state, ProcessState::Killed);
+
+    let dir = utf8(session.dir());
+    // The only session is meant where none is named.
+    for args in [&["report", dir][..], &["report"]] {
+        let (text, _) = place.expect(0, args);
+        assert!(text.contains(&format!("pid {pid}: killed in (")), "{text}");
+        assert!(text.contains("since 20") && text.contains("simulate"), "{text}");
+    }
+    let (html, _) = place.expect(0, &["report", dir, "--format", "html"]);
+    assert!(html.starts_with("<!DOCTYPE html>") && html.contains("killed in ("), "{html}");
+    assert!(html.contains("demo -o"), "the command is told: {html}");
+    let (json, notes) = place.expect(0, &["report", dir, "--format", "json"]);
+    let file = out.path().join("report.json");
+    fs::write(&file, json).unwrap();
+    assert!(notes.contains("killed in ("), "{notes}");
+    let lanes = load_times(&file).unwrap();
+    let [demo] = &lanes[..] else { panic!("one process: {lanes:?}") };
+    assert_eq!(demo.name, "demo");
+    assert_eq!(demo.stamps[0].name, "simulate");
+    assert!(demo.running && demo.stamps[0].cum > 0.0);
+
+    // It was kept, so it stays until it is named.
+    let (said, _) = place.expect(0, &["reap"]);
+    assert!(said.contains("kept by --keep"), "{said}");
+    let (said, _) = place.expect(0, &["reap", dir]);
+    assert!(said.contains("removed, with 1 process"), "{said}");
+    assert_eq!(place.sessions(), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn a_session_whose_maker_was_killed_is_removed_by_reap() {
+    let place = Place::new();
+    let mut child = place
+        .command(&["run", "-q", "--", "sh", "-c", "echo ready; read line"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let session = place.session();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let (said, _) = place.expect(0, &["reap"]);
+    assert!(said.contains("0 processes running"), "a session at work stays: {said}");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(session.dir().exists());
+    let (said, _) = place.expect(0, &["reap"]);
+    assert!(said.contains("removed, with 0 processes"), "{said}");
+    assert_eq!(place.sessions(), Vec::<PathBuf>::new());
+    let (said, _) = place.expect(0, &["reap"]);
+    assert_eq!(said, "there is no session\n");
+}
+
+#[test]
+fn run_gives_the_exit_code_of_its_command_and_leaves_nothing() {
+    let place = Place::new();
+    let code = |args: &[&str]| {
+        let child = place.command(&[&["run", "-q", "--"], args].concat()).spawn().unwrap();
+        let code = ends(child).status.code();
+        assert_eq!(place.sessions(), Vec::<PathBuf>::new(), "{args:?}");
+        code
+    };
+    assert_eq!(code(&["true"]), Some(0));
+    assert_eq!(code(&["sh", "-c", "exit 3"]), Some(3));
+    assert_eq!(code(&["sh", "-c", "kill -KILL $$"]), Some(137));
+    assert_eq!(code(&["no-such-command-anywhere"]), Some(127));
+    assert_eq!(code(&["/dev/null"]), Some(126));
+    place.expect(2, &["run", "-q"]);
+    place.expect(1, &["report", "/nowhere/at/all"]);
+    let (_, said) = place.expect(1, &["top"]);
+    assert!(said.contains("polychron run -- COMMAND"), "{said}");
+}
+
+#[test]
+fn run_passes_signals_on_and_still_cleans_up() {
+    for (signal, code) in [(Signal::TERM, 7), (Signal::INT, 8)] {
+        let place = Place::new();
+        let script =
+            "trap 'exit 7' TERM; trap 'exit 8' INT; echo ready; while :; do sleep 0.02; done";
+        let mut child = place
+            .command(&["run", "-q", "--", "sh", "-c", script])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        let mut out = BufReader::new(child.stdout.take().unwrap());
+        out.read_line(&mut line).unwrap();
+        assert_eq!(line, "ready\n");
+        assert_eq!(place.sessions().len(), 1);
+        let pid = Pid::from_raw(child.id().cast_signed()).unwrap();
+        kill_process(pid, signal).unwrap();
+        let status = ends(child).status;
+        assert_eq!((status.code(), status.signal()), (Some(code), None));
+        assert_eq!(place.sessions(), Vec::<PathBuf>::new());
+    }
+}
+
+#[test]
+fn what_a_terminal_sends_to_all_reaches_the_command_once() {
+    let place = Place::new();
+    let mut run = CommandBuilder::new(program());
+    // It ends a while after the first, so that a second would be counted.
+    let script = "n=0; i=0; trap 'n=$((n+1))' INT; echo ready; \
+                  while [ $i -lt 25 ]; do sleep 0.02; [ $n -eq 0 ] || i=$((i+1)); done; exit $n";
+    run.args(["run", "-q", "--", "sh", "-c", script]);
+    VARIABLES.iter().for_each(|name| run.env_remove(name));
+    run.env("XDG_RUNTIME_DIR", place.dir.path());
+    let mut screen = Screen::new(run);
+    screen.shows("that the command listens", |text| text.contains("ready"));
+    screen.press("\u{3}");
+    assert_eq!(screen.ends(), 1);
+    assert_eq!(place.sessions(), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn what_is_hostile_in_a_session_is_a_note() {
+    let place = Place::new();
+    let session = Session::create_in(&place.dir.path().join("polychron")).unwrap();
+    let path = |name: &str| session.dir().join(name);
+    let made = Command::new("mkfifo").arg(path("p-1-1-1.pct")).status().unwrap();
+    assert!(made.success());
+    std::os::unix::fs::symlink("/etc/passwd", path("p-2-2-2.pct")).unwrap();
+    fs::create_dir(path("p-3-3-3.pct")).unwrap();
+    fs::write(path("p-4-4-4.pct"), vec![0xa5; 70_000]).unwrap();
+    fs::write(path("p-5-5-\u{1b}[2J.pct"), "short").unwrap();
+    fs::write(path("command"), "\u{1b}[31mred").unwrap();
+    let dir = utf8(session.dir());
+    for args in [
+        &["report", dir][..],
+        &["report", dir, "--format", "html"],
+        &["top", dir, "--once"],
+        &["top", dir],
+    ] {
+        let start = Instant::now();
+        let (out, _) = place.expect(0, args);
+        assert!(start.elapsed() < Duration::from_secs(20), "{args:?}");
+        assert!(out.contains("p-2-2-2") && !out.contains('\u{1b}'), "{args:?}: {out}");
+    }
+    let (out, notes) = place.expect(0, &["report", dir, "--format", "csv"]);
+    assert!(notes.contains("note: ") && out.lines().count() <= 1, "{notes}{out}");
+    place.expect(0, &["reap", dir]);
+
+    let open = Session::create_in(&place.dir.path().join("polychron")).unwrap();
+    fs::set_permissions(open.dir(), fs::Permissions::from_mode(0o777)).unwrap();
+    let (_, said) = place.expect(1, &["report", utf8(open.dir())]);
+    assert!(said.contains("others may write"), "{said}");
+}
+
+#[test]
+fn timing_changes_no_byte_of_the_results_and_can_be_disabled() {
+    let place = Place::new();
+    let product = Product::new(3, &[]);
+    let analyze = |out: &str, more: &[&str], disable: bool| {
+        let args = product.analysis(out, more);
+        let mut command = place.command(&args.iter().map(String::as_str).collect::<Vec<_>>());
+        if disable {
+            command.env("GTIMER_DISABLE", "1");
+        }
+        let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let output = ends(command.spawn().unwrap());
+        let (stdout, stderr) = texts(&output);
+        assert!(output.status.success(), "{stdout}{stderr}");
+        stderr
+    };
+    let times = product.path("run.json");
+    let said = analyze("timed", &["--workers", "2", "-v", "--times", &times], false);
+    for part in ["integrate", "read", "prepare", "kernel", "write", "worker 1"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    let loaded = Times::load(&times).unwrap();
+    let n_kernel: u64 = workers(&loaded)
+        .iter()
+        .flat_map(|worker| &worker.subdivisions[0].timers)
+        .flat_map(|timer| &timer.stamps)
+        .filter(|stamp| stamp.name == "kernel")
+        .map(|stamp| stamp.itr_num)
+        .sum();
+    assert_eq!(n_kernel, 3, "{loaded:?}");
+    let serial = product.path("serial.times");
+    analyze("serial", &["--backend", "serial", "--optimize", "--times", &serial], false);
+    let (text, _) = place.expect(0, &["report", &serial]);
+    assert!(text.contains("refine") && text.contains("(integration)"), "{text}");
+
+    let none = product.path("none.json");
+    let said = analyze("disabled", &["--workers", "2", "-v", "--times", &none], true);
+    assert!(said.contains("GTIMER_DISABLE is set") && !said.contains("kernel"), "{said}");
+    assert!(!Path::new(&none).exists());
+    assert!(product.contents("timed") == product.contents("disabled"), "the same bytes");
+    assert_eq!(product.contents("timed").len(), 3);
+}
+
+#[test]
+fn files_are_reported_in_every_format_and_several_are_ranks() {
+    let place = Place::new();
+    let out = TempDir::new().unwrap();
+    let path = |name: &str| out.path().join(name).to_str().unwrap().to_owned();
+    let (a, b) = (path("a.times"), path("b.json"));
+    for file in [&a, &b] {
+        let product = path(&format!("product{}", file.len()));
+        place.expect(0, &["simulate", &product, "-d", "0.1", "--clobber", "--times", file]);
+    }
+    let (text, _) = place.expect(0, &["report", &a, &b]);
+    assert!(text.contains("simulate: 2 ranks") && text.contains("synthesise"), "{text}");
+    let total = Times::load(&b).unwrap().total.to_string();
+    for (format, part) in [
+        ("json", "\"polychron-times\""),
+        ("csv", "synthesise"),
+        ("trace", "\"ph\""),
+        ("folded", ";write"),
+        ("html", total.as_str()),
+    ] {
+        let file = path("report");
+        place.expect(0, &["report", &b, "--format", format, "-o", &file]);
+        let text = fs::read_to_string(&file).unwrap();
+        assert!(text.contains(part), "{format}: {text}");
+    }
+    let (_, said) = place.expect(1, &["simulate", &path("p"), "--times", "/no/such/folder/t"]);
+    assert!(said.contains("--times") && !Path::new(&path("p")).exists(), "{said}");
+}

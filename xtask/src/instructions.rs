@@ -1,0 +1,115 @@
+//! Counting the instructions of the timer's operations by valgrind, which is the same every time.
+
+use anyhow::{Context, bail, ensure};
+use xshell::{Shell, cmd};
+
+use crate::packages::root;
+use crate::setup;
+use crate::steps::Outcome;
+
+/// The package and the example that runs one operation often, in a function named after it.
+const PACKAGE: &str = "gtimer-core";
+const EXAMPLE: &str = "instructions";
+
+/// How often the example does it.
+const TIMES: u64 = 10_000;
+
+/// One operation and the most instructions that it may take, with the loop around it (about 4).
+#[derive(Debug)]
+struct Limit {
+    operation: &'static str,
+    most: u64,
+}
+
+const LIMITS: [Limit; 9] = [
+    Limit { operation: "stamp", most: 32 },
+    Limit { operation: "loop_stamp", most: 40 },
+    Limit { operation: "kept_iteration", most: 50 },
+    Limit { operation: "scope", most: 58 },
+    Limit { operation: "thread_stamp", most: 32 },
+    Limit { operation: "thread_loop_stamp", most: 40 },
+    Limit { operation: "thread_kept_iteration", most: 50 },
+    Limit { operation: "thread_scope", most: 58 },
+    Limit { operation: "disabled", most: 8 },
+];
+
+/// Counts, and fails when an operation takes more than it may.
+pub(crate) fn instructions(sh: &Shell) -> anyhow::Result<Outcome> {
+    if !setup::has_valgrind(sh) {
+        return Ok(skipped("no valgrind (cargo xtask setup installs it)"));
+    }
+    if !cfg!(target_arch = "x86_64") {
+        return Ok(skipped("the limits are for x86_64"));
+    }
+    // The profile of the benchmarks, so that what is counted is what is timed.
+    cmd!(sh, "cargo build --quiet -p {PACKAGE} --profile bench --example {EXAMPLE}").run()?;
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(
+        || root().join("target"),
+        |dir| {
+            // A relative one is relative to where cargo was started.
+            sh.current_dir().join(dir)
+        },
+    );
+    let program = target.join("release/examples").join(EXAMPLE);
+    let out = setup::scratch(sh, "callgrind.out")?;
+    let mut over = Vec::new();
+    println!("operation              instructions  limit");
+    for Limit { operation, most } in LIMITS {
+        // Only what happens below the function is counted, and neither the start of the program
+        // nor the choice of a clock.
+        let toggle = format!("--toggle-collect=*::measured_{operation}*");
+        let file = format!("--callgrind-out-file={}", out.display());
+        let times = TIMES.to_string();
+        let valgrind = cmd!(
+            sh,
+            "valgrind --tool=callgrind --collect-atstart=no {toggle} {file} {program} {operation} {times}"
+        );
+        let valgrind = match operation {
+            "disabled" => valgrind.env("GTIMER_DISABLE", "1"),
+            _ => valgrind.env_remove("GTIMER_DISABLE"),
+        };
+        let printed = valgrind.quiet().ignore_status().output()?;
+        let text = String::from_utf8_lossy(&printed.stderr);
+        let said = String::from_utf8_lossy(&printed.stdout);
+        ensure!(printed.status.success(), "{EXAMPLE} {operation}: {} {said}{text}", printed.status);
+        let total = collected(&text).with_context(|| format!("valgrind said:\n{text}"))?;
+        ensure!(total > TIMES, "nothing was counted for {operation}; valgrind said:\n{text}");
+        let each = total as f64 / TIMES as f64;
+        println!("{operation:<22} {each:>12.1} {most:>6}");
+        // The call of the function is in the count too, and is not the operation's.
+        if each > most as f64 + 0.5 {
+            over.push(format!("{operation} takes {each:.1} instructions, may take {most}"));
+        }
+    }
+    if over.is_empty() {
+        return Ok(Outcome::Passed);
+    }
+    bail!("{}", over.join("; "))
+}
+
+/// A skip, which is a failure where `CI=true`.
+pub(crate) fn skipped(why: &str) -> Outcome {
+    println!("skipped: {why}");
+    if std::env::var("CI").is_ok_and(|ci| ci == "true") {
+        return Outcome::Failed;
+    }
+    Outcome::Skipped
+}
+
+/// The number of instructions in what callgrind prints.
+fn collected(text: &str) -> Option<u64> {
+    let line = text.lines().find(|line| line.contains("Collected :"))?;
+    line.split(':').next_back()?.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_count_is_the_number_that_callgrind_collected() {
+        let text = "==7== Events    : Ir\n==7== Collected : 320017\n==7== \n";
+        assert_eq!(collected(text), Some(320_017));
+        assert_eq!(collected("==7== Events    : Ir\n"), None);
+    }
+}
