@@ -8,7 +8,7 @@ use xshell::{Shell, cmd};
 use crate::packages::root;
 
 /// What must be importable for the environment to be of use.
-const PROBE: &str = "import digital_rf, hardtarget, hardtarget.gmf.gmf_c";
+const PROBE: &str = "import digital_rf, gtimer, hardtarget, hardtarget.gmf.gmf_c";
 
 /// The Python versions that the pinned packages exist for; see `tests/python/requirements.txt`.
 const VERSIONS: [&str; 2] = ["3.11", "3.12"];

@@ -7,8 +7,42 @@ use crate::packages::root;
 use crate::setup;
 use crate::steps::{Outcome, step};
 
-/// The packages with unsafe code that writes memory.
-const PACKAGES: [&str; 1] = ["gtimer-core"];
+/// A package with unsafe code that writes memory, and which of its tests run where it is watched.
+struct Watched {
+    package: &'static str,
+    /// Under AddressSanitizer.
+    asan: &'static [&'static str],
+    /// Under valgrind, which is slower, and does not follow a program into another.
+    valgrind: &'static [&'static str],
+    /// What is never given back is meant to live as long as the program.
+    leaks: bool,
+}
+
+/// Loom switches stacks by itself, which neither tool can follow; the tests of worker processes by
+/// other processes measure how fast they end.
+const WATCHED: [Watched; 3] = [
+    Watched {
+        package: "gtimer-core",
+        asan: &["--lib", "--tests"],
+        valgrind: &["--lib", "--tests"],
+        leaks: true,
+    },
+    Watched {
+        package: "shm-times",
+        asan: &[
+            "--lib",
+            "--test=sharing",
+            "--test=processes",
+            "--test=engine",
+            "--test=hostile",
+            "--test=random",
+        ],
+        valgrind: &["--lib", "--test=sharing", "--test=hostile", "--test=random"],
+        // The files of a process stay mapped until it ends.
+        leaks: false,
+    },
+    Watched { package: "worker-process", asan: &["--lib"], valgrind: &["--lib"], leaks: true },
+];
 
 /// The target that the sanitizer is asked for. Naming one keeps its flags from build scripts and
 /// procedural macros, which run inside a compiler that is not watched.
@@ -22,7 +56,6 @@ const STACK: &str = "67108864";
 
 /// Runs the tests of every package with unsafe code under AddressSanitizer and under valgrind.
 pub(crate) fn sanitize(sh: &Shell) -> anyhow::Result<Outcome> {
-    let select = PACKAGES.map(|name| ["-p", name]).concat();
     let mut outcome = Outcome::Passed;
     let mut skip = |why: &str| {
         if skipped(why) == Outcome::Failed || outcome == Outcome::Failed {
@@ -37,31 +70,37 @@ pub(crate) fn sanitize(sh: &Shell) -> anyhow::Result<Outcome> {
     } else if cmd!(sh, "rustup run nightly rustc -V").quiet().ignore_stderr().read().is_err() {
         skip("no nightly toolchain for AddressSanitizer (rustup toolchain install nightly)");
     } else {
-        step("AddressSanitizer", || {
-            let tests = cmd!(sh, "rustup run nightly cargo test --lib --tests").args(&select);
-            Ok(tests
-                .args(["--target", TARGET])
-                .env("RUSTFLAGS", "-Zsanitizer=address")
-                .env("CARGO_TARGET_DIR", root().join("target/sanitize"))
-                .env("PROPTEST_CASES", CASES)
-                .env("RUST_MIN_STACK", STACK)
-                .run()?)
-        })?;
+        for Watched { package, asan, leaks, .. } in WATCHED {
+            step(&format!("AddressSanitizer: {package}"), || {
+                let leaks = if leaks { "detect_leaks=1" } else { "detect_leaks=0" };
+                let tests = cmd!(sh, "rustup run nightly cargo test -p {package}").args(asan);
+                Ok(tests
+                    .args(["--target", TARGET])
+                    .env("RUSTFLAGS", "-Zsanitizer=address")
+                    .env("ASAN_OPTIONS", leaks)
+                    .env("CARGO_TARGET_DIR", root().join("target/sanitize"))
+                    .env("PROPTEST_CASES", CASES)
+                    .env("RUST_MIN_STACK", STACK)
+                    .run()?)
+            })?;
+        }
     }
 
     if setup::has_valgrind(sh) {
-        step("valgrind", || {
-            let tests = cmd!(sh, "cargo test --lib --tests").args(&select);
-            Ok(tests
-                .args(["--target", TARGET])
-                .env(
-                    "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER",
-                    "valgrind --quiet --error-exitcode=99 --trace-children=no --fair-sched=yes",
-                )
-                .env("PROPTEST_CASES", CASES)
-                .env("RUST_MIN_STACK", STACK)
-                .run()?)
-        })?;
+        for Watched { package, valgrind, .. } in WATCHED {
+            step(&format!("valgrind: {package}"), || {
+                let tests = cmd!(sh, "cargo test -p {package}").args(valgrind);
+                Ok(tests
+                    .args(["--target", TARGET])
+                    .env(
+                        "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER",
+                        "valgrind --quiet --error-exitcode=99 --trace-children=no --fair-sched=yes",
+                    )
+                    .env("PROPTEST_CASES", CASES)
+                    .env("RUST_MIN_STACK", STACK)
+                    .run()?)
+            })?;
+        }
     } else {
         skip("no valgrind (cargo xtask setup installs it)");
     }

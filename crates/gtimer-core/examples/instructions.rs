@@ -9,23 +9,78 @@
 
 use std::hint::black_box;
 use std::process::ExitCode;
+use std::sync::OnceLock;
+use std::sync::atomic::AtomicU32;
 
+use gtimer_core::publish::{Latch, NodeKind, Place, Position, Publisher};
 use gtimer_core::{
     LoopOptions, Settings, Timer, TimerError, Times, enabled, name, stamp, subdivision, thread,
 };
+
+/// Others to tell of everything, who listen in this process.
+#[derive(Debug, Default)]
+struct Listener {
+    n_nodes: u32,
+}
+
+fn latch() -> &'static Latch {
+    Box::leak(Box::default())
+}
+
+impl Publisher for Listener {
+    fn armed(&self) -> &'static AtomicU32 {
+        static ARMED: AtomicU32 = AtomicU32::new(1);
+        &ARMED
+    }
+
+    fn forked(&mut self) -> Option<Box<dyn Publisher>> {
+        None
+    }
+
+    fn add(&mut self, _kind: NodeKind, _name: &str, _parent: Option<u32>) -> Option<Place> {
+        self.n_nodes += 1;
+        Some(Place { node: self.n_nodes, latch: latch() })
+    }
+
+    fn rename(&mut self, _node: u32, _name: &str) {}
+
+    fn set_position(&mut self, _node: u32, _position: Position) {}
+
+    fn begin_merge(&mut self, _from: u32, _into: u32) -> u64 {
+        1
+    }
+
+    fn end_merge(&mut self) {}
+
+    fn current(&self) -> &'static Latch {
+        static CURRENT: OnceLock<Latch> = OnceLock::new();
+        CURRENT.get_or_init(Latch::default)
+    }
+
+    fn set_clock(&mut self, _ticks_per_second: f64, _ticks_now: u64) {}
+}
 
 /// Stamps of a pass, which differ. The pass itself begins and ends outside of what is counted.
 const PER_PASS: u64 = 8;
 
 /// The operations on a timer that its owner holds.
 mod owned {
-    use super::*;
+    use super::{Timer, TimerError, black_box, name};
 
     /// A stamp that is added to, with all checks.
     #[inline(never)]
     pub(crate) fn measured_stamp(timer: &mut Timer, times: u64) -> Result<(), TimerError> {
         for _ in 0..times {
             timer.stamp(name!("a"))?;
+        }
+        Ok(())
+    }
+
+    /// The same where others are told.
+    #[inline(never)]
+    pub(crate) fn measured_told_stamp(timer: &mut Timer, times: u64) -> Result<(), TimerError> {
+        for _ in 0..times {
+            timer.stamp(name!("told"))?;
         }
         Ok(())
     }
@@ -65,17 +120,46 @@ mod owned {
             let _scope = timer.scope(name!("scope"));
         }
     }
+
+    /// A subdivision with a stamp in it.
+    #[inline(never)]
+    pub(crate) fn measured_full_scope(timer: &mut Timer, times: u64) -> Result<(), TimerError> {
+        for _ in 0..times {
+            let mut scope = timer.scope(name!("scope"));
+            scope.stamp(name!("a"))?;
+        }
+        Ok(())
+    }
+
+    /// A subdivision with a stamp in it, and a stamp after it, which takes it.
+    #[inline(never)]
+    pub(crate) fn measured_taken_scope(timer: &mut Timer, times: u64) -> Result<(), TimerError> {
+        for _ in 0..times {
+            timer.scope(name!("scope")).stamp(name!("a"))?;
+            timer.stamp(name!("b"))?;
+        }
+        Ok(())
+    }
 }
 
 /// The operations on the thread's timer.
 mod of_thread {
-    use super::*;
+    use super::{TimerError, black_box, stamp, subdivision};
 
     /// A stamp that is added to, with all checks.
     #[inline(never)]
     pub(crate) fn measured_thread_stamp(times: u64) -> Result<(), TimerError> {
         for _ in 0..times {
             stamp!("a")?;
+        }
+        Ok(())
+    }
+
+    /// The same where others are told.
+    #[inline(never)]
+    pub(crate) fn measured_thread_told_stamp(times: u64) -> Result<(), TimerError> {
+        for _ in 0..times {
+            stamp!("told")?;
         }
         Ok(())
     }
@@ -113,6 +197,29 @@ mod of_thread {
         for _ in 0..times {
             let _scope = subdivision!("scope");
         }
+    }
+
+    /// A subdivision with a stamp in it.
+    #[inline(never)]
+    pub(crate) fn measured_thread_full_scope(times: u64) -> Result<(), TimerError> {
+        for _ in 0..times {
+            let _scope = subdivision!("scope");
+            stamp!("a")?;
+        }
+        Ok(())
+    }
+
+    /// A subdivision with a stamp in it, and a stamp after it, which takes it.
+    #[inline(never)]
+    pub(crate) fn measured_thread_taken_scope(times: u64) -> Result<(), TimerError> {
+        for _ in 0..times {
+            {
+                let _scope = subdivision!("scope");
+                stamp!("a")?;
+            }
+            stamp!("b")?;
+        }
+        Ok(())
     }
 
     /// A stamp where `GTIMER_DISABLE` is set.
@@ -163,16 +270,29 @@ fn run(operation: &str, times: u64) -> Result<Option<Times>, TimerError> {
     timer.set_settings(add);
     thread::set_settings(add)?;
     match operation {
+        "told_stamp" => timer.publish_to(Box::new(Listener::default())),
+        "thread_told_stamp" => {
+            thread::with(|timer| timer.publish_to(Box::new(Listener::default())))?;
+        }
+        _ => {}
+    }
+    match operation {
+        "told_stamp" => owned::measured_told_stamp(&mut timer, times)?,
+        "thread_told_stamp" => of_thread::measured_thread_told_stamp(times)?,
         "stamp" => owned::measured_stamp(&mut timer, times)?,
         "loop_stamp" => passes(&mut timer, false, times, owned::measured_loop_stamp)?,
         "kept_iteration" => passes(&mut timer, true, times, owned::measured_kept_iteration)?,
         "scope" => owned::measured_scope(&mut timer, times),
+        "full_scope" => owned::measured_full_scope(&mut timer, times)?,
+        "taken_scope" => owned::measured_taken_scope(&mut timer, times)?,
         "thread_stamp" => of_thread::measured_thread_stamp(times)?,
         "thread_loop_stamp" => thread_passes(false, times, of_thread::measured_thread_loop_stamp)?,
         "thread_kept_iteration" => {
             thread_passes(true, times, of_thread::measured_thread_kept_iteration)?;
         }
         "thread_scope" => of_thread::measured_thread_scope(times),
+        "thread_full_scope" => of_thread::measured_thread_full_scope(times)?,
+        "thread_taken_scope" => of_thread::measured_thread_taken_scope(times)?,
         "disabled" => of_thread::measured_disabled(times)?,
         _ => return Ok(None),
     }
@@ -185,8 +305,12 @@ fn run(operation: &str, times: u64) -> Result<Option<Times>, TimerError> {
 fn is_done(operation: &str, times: u64, found: &Times) -> bool {
     match operation.trim_start_matches("thread_") {
         "disabled" => !enabled() && found.stamps.is_empty(),
-        "stamp" => found.stamps_sum > 0.0,
+        "stamp" | "told_stamp" => found.stamps_sum > 0.0,
         "scope" => found.depth() == 2,
+        "full_scope" | "taken_scope" => {
+            let below = found.subdivisions.first().and_then(|at| at.timers.first());
+            below.is_some_and(|scope| scope.stamps[0].itr_num == times)
+        }
         _ => found.stamps.iter().map(|stamp| stamp.itr_num).sum::<u64>() == times,
     }
 }

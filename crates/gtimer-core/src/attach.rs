@@ -15,11 +15,12 @@ impl<C: Clock> Timer<C> {
     ///
     /// [`TimerError::Empty`] when the total is not above zero.
     pub fn attach_subdivision(&mut self, times: &Times) -> Result<(), TimerError> {
-        if self.is_disabled() {
+        if self.passes() {
             return Ok(());
         }
         refuse_empty(times)?;
         let copy = Child::Attached(Box::new(Times { position: None, ..times.clone() }));
+        self.top.gather_all();
         let clock = &self.clock;
         let list = &mut self.top.awaiting;
         let free = merge::add(list, copy, &|| clock.ticks_per_second(), &mut Unwatched);
@@ -41,7 +42,7 @@ impl<C: Clock> Timer<C> {
         group: impl Into<Name>,
         workers: &[Times],
     ) -> Result<(), TimerError> {
-        if self.is_disabled() {
+        if self.passes() {
             return Ok(());
         }
         workers.iter().try_for_each(refuse_empty)?;
@@ -67,6 +68,9 @@ impl<C: Clock> Timer<C> {
     #[must_use]
     pub fn awaits_in(&self, group: impl Into<Name>, worker: &str) -> bool {
         let group = group.into();
+        if self.lazy().is_some() {
+            return false;
+        }
         let group = self.top.awaiting_groups.iter().find(|other| other.name == group);
         group.is_some_and(|group| group.workers.iter().any(|times| times.name == worker))
     }

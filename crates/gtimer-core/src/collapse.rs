@@ -1,7 +1,8 @@
 //! From ticks to seconds: [`Times`].
 
 use crate::clock::Clock;
-use crate::node::{Child, Group, Node, Slot, flag};
+use crate::node::{Child, Group, Node, flag};
+use crate::slot::Slot;
 use crate::{Name, ParallelGroup, StampTimes, Subdivisions, Timer, Times, UNASSIGNED};
 
 fn spelt(position: Option<Name>) -> String {
@@ -23,6 +24,7 @@ impl Node {
                 itr_max: seconds(slot.max),
                 itr_min: seconds(slot.shortest()),
                 itrs: slot.has_itrs.then(|| slot.itrs.iter().map(|&itr| seconds(itr)).collect()),
+                in_loop: slot.looped,
             }
         };
         let child = |child: &Child, position: &str| match child {
@@ -124,6 +126,7 @@ impl<C: Clock> Timer<C> {
         for node in copy.around.iter_mut().chain([&mut copy.top]) {
             node.flags &= !flag::OF_TIMER;
         }
+        copy.wake();
         let now = copy.now();
         while !copy.around.is_empty() {
             copy.close_top();

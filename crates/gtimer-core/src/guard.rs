@@ -45,6 +45,7 @@ impl<C: Clock> DerefMut for Scope<'_, C> {
 }
 
 impl<C: Clock> Drop for Scope<'_, C> {
+    #[inline]
     fn drop(&mut self) {
         self.timer.close_run(self.run);
     }
@@ -101,13 +102,17 @@ impl<C: Clock> Drop for LoopScope<'_, C> {
 
 impl<C: Clock> Timer<C> {
     /// Begins a subdivision that ends when the guard is dropped.
+    #[inline]
     pub fn scope(&mut self, name: impl Into<Name>) -> Scope<'_, C> {
-        let run = self.begin(name.into(), Origin::Scope, None);
+        let run = self.begin_scope(name.into());
         Scope { timer: self, run }
     }
 
     /// As [`Timer::scope`], with options.
     pub fn scope_with(&mut self, name: impl Into<Name>, options: SubdivideOptions) -> Scope<'_, C> {
+        if options == SubdivideOptions::default() {
+            return self.scope(name);
+        }
         let run = self.begin(name.into(), Origin::Scope, options.save_itrs);
         self.top.registered = options.registered;
         Scope { timer: self, run }

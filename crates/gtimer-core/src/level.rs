@@ -27,7 +27,7 @@ impl<C: Clock> Timer<C> {
     /// [`TimerError::NoSubdivision`] when something else has the focus; [`TimerError::Loop`] in a
     /// loop.
     pub fn end_subdivision(&mut self) -> Result<(), TimerError> {
-        if self.is_disabled() {
+        if self.passes() {
             return Ok(());
         }
         let timer = self.top.name;
@@ -42,40 +42,13 @@ impl<C: Clock> Timer<C> {
     }
 
     /// Opens a timer below the one on top; gives the tag of its run.
-    #[inline]
-    pub(crate) fn begin(&mut self, name: Name, origin: Origin, save_itrs: Option<bool>) -> u64 {
-        // Mostly the scope is the one that has just ended.
-        let top = &mut *self.top;
-        if self.flags == 0 && top.spare.last().is_some_and(|node| node.name == name) {
-            let now = self.clock.direct_ticks() as i64;
-            if let Some(mut node) = top.spare.pop() {
-                self.tags += 1;
-                node.open(now, self.tags, self.settings.unique);
-                node.cost = self.cost;
-                node.origin = origin;
-                node.save_itrs = save_itrs.unwrap_or(self.settings.save_itrs);
-                node.registered.clear();
-                self.around.push(std::mem::replace(&mut self.top, node));
-                return self.tags;
-            }
-        }
-        self.begin_any(name, origin, save_itrs)
-    }
-
     #[inline(never)]
-    fn begin_any(&mut self, name: Name, origin: Origin, save_itrs: Option<bool>) -> u64 {
-        if self.is_disabled() {
+    pub(crate) fn begin(&mut self, name: Name, origin: Origin, save_itrs: Option<bool>) -> u64 {
+        if self.passes() {
             return 0;
         }
         let node = self.top.spare(name);
-        self.push(node, origin, save_itrs)
-    }
-
-    fn push(&mut self, mut node: Box<Node>, origin: Origin, save_itrs: Option<bool>) -> u64 {
-        node.origin = origin;
-        node.save_itrs = save_itrs.unwrap_or(self.settings.save_itrs);
-        node.registered.clear();
-        self.around.push(std::mem::replace(&mut self.top, node));
+        self.put(node, origin, save_itrs);
         self.open_top();
         if self.top.is(flag::SHARED) {
             self.tell_begin();
@@ -83,45 +56,21 @@ impl<C: Clock> Timer<C> {
         self.top.run
     }
 
-    /// Closes whatever is open above the run of this tag, and that run; nothing, if it is closed.
+    /// Puts a node on top, which is still to be opened.
     #[inline]
-    pub(crate) fn close_run(&mut self, run: u64) {
-        if self.top.run != run || !self.close_bare() {
-            self.close_any(run);
-        }
-    }
-
-    /// Closes the timer on top, if nothing was measured in it but its time, and the run before of
-    /// its name awaits; says whether it did.
-    #[inline]
-    fn close_bare(&mut self) -> bool {
-        let child = &*self.top;
-        let Some(parent) = self.around.last_mut() else { return false };
-        if (self.flags | child.flags) != 0
-            || (parent.flags & !flag::AWAITING) != 0
-            || !child.is_bare()
-            || child.origin == Origin::Loop
-        {
-            return false;
-        }
-        let Some(Child::Ran(old)) =
-            parent.awaiting.iter_mut().find(|old| old.is_run_of(child.name))
-        else {
-            return false;
-        };
-        let now = self.clock.direct_ticks() as i64;
-        old.spans += now - child.start;
-        old.runs += 1;
-        parent.own += self.cost;
-        parent.last += self.cost;
-        let Some(parent) = self.around.pop() else { return false };
-        let child = std::mem::replace(&mut self.top, parent);
-        self.top.spare.push(child);
-        true
+    pub(crate) fn put(&mut self, mut node: Box<Node>, origin: Origin, save_itrs: Option<bool>) {
+        node.origin = origin;
+        node.save_itrs = save_itrs.unwrap_or(self.settings.save_itrs);
+        node.registered.clear();
+        self.around.push(std::mem::replace(&mut self.top, node));
     }
 
     #[inline(never)]
-    fn close_any(&mut self, run: u64) {
+    pub(crate) fn close_any(&mut self, run: u64) {
+        self.wake();
+        if self.top.run == run && self.close_plain() {
+            return;
+        }
         if self.top.run != run && !self.around.iter().skip(1).any(|node| node.run == run) {
             return;
         }
@@ -132,6 +81,41 @@ impl<C: Clock> Timer<C> {
                 return;
             }
         }
+    }
+
+    /// As [`Timer::close_top`] for the most frequent kind: a running timer that only has stamps,
+    /// below one that runs, when nobody is told. Says whether it is of that kind.
+    #[inline]
+    fn close_plain(&mut self) -> bool {
+        let Some(parent) = self.around.last() else { return false };
+        let child = &*self.top;
+        if child.flags != 0 || parent.flags & !flag::AWAITING != 0 || !child.is_plain() {
+            return false;
+        }
+        let name = child.name;
+        let found = parent.awaiting.iter().position(|old| old.is_named(name));
+        if found.is_some_and(|at| matches!(parent.awaiting[at], Child::Attached(_))) {
+            return false;
+        }
+        let now = self.clock.direct_ticks() as i64;
+        let Some(parent) = self.around.pop() else { return false };
+        let mut child = std::mem::replace(&mut self.top, parent);
+        child.spans += now - child.start;
+        child.own += std::mem::take(&mut child.calls) * self.cost;
+        child.flags = flag::STOPPED;
+        let top = &mut *self.top;
+        top.own += child.own + self.cost;
+        top.own_below += child.own;
+        top.last += child.own + self.cost;
+        if let Some(Child::Ran(old)) = found.and_then(|at| top.awaiting.get_mut(at)) {
+            merge::flat(old, &mut child, &mut Unwatched);
+            top.spare.push(child);
+        } else {
+            top.awaiting.push(Child::Ran(child));
+            top.flags = flag::AWAITING;
+            self.expect_lazy(name);
+        }
+        true
     }
 
     /// Closes the timer on top, which is not the root, and gives it to the one below.
@@ -168,6 +152,7 @@ impl<C: Clock> Timer<C> {
     /// Gives a finished timer to the one on top, at a position or awaiting one.
     #[inline]
     fn hand_over(&mut self, child: Box<Node>, position: Option<Name>) {
+        let name = child.name;
         let free = if self.publisher.is_some() {
             let free = self.tell_given(child, position.map(Some));
             self.tell_focus();
@@ -181,10 +166,13 @@ impl<C: Clock> Timer<C> {
             let rate = || clock.ticks_per_second();
             merge::add(list, Child::Ran(child), &rate, &mut Unwatched)
         };
-        self.top.spare.extend(free);
         if position.is_none() {
             self.top.flags |= flag::AWAITING;
+            if free.is_none() {
+                self.expect_lazy(name);
+            }
         }
+        self.top.spare.extend(free);
     }
 
     /// Gives what awaits its position to a stamp, or to none; or drops it.
@@ -193,35 +181,47 @@ impl<C: Clock> Timer<C> {
             return;
         }
         self.top.flags &= !flag::AWAITING;
-        let mut awaiting = std::mem::take(&mut self.top.awaiting);
-        for child in awaiting.drain(..) {
-            let free = match child {
-                Child::Ran(mut node) if !keep => {
-                    self.top.own_below -= node.own;
-                    self.tell_dropped(&mut node);
-                    node.empty();
-                    Some(node)
-                }
-                Child::Attached(_) if !keep => None,
-                Child::Ran(node) if self.publisher.is_some() => {
-                    self.tell_given(node, Some(position))
-                }
-                child => {
-                    let clock = &self.clock;
-                    let list = self.top.at(position);
-                    merge::add(list, child, &|| clock.ticks_per_second(), &mut Unwatched)
-                }
-            };
-            self.top.spare.extend(free);
+        // Mostly it is one.
+        if self.top.awaiting.len() == 1 {
+            if let Some(child) = self.top.awaiting.pop() {
+                self.assign_one(child, position, keep);
+            }
+        } else {
+            let mut awaiting = std::mem::take(&mut self.top.awaiting);
+            awaiting.drain(..).for_each(|child| self.assign_one(child, position, keep));
+            // What it has allocated serves for the next.
+            self.top.awaiting = awaiting;
         }
-        // What it has allocated serves for the next.
-        self.top.awaiting = awaiting;
-        let mut groups = std::mem::take(&mut self.top.awaiting_groups);
-        for mut group in groups.drain(..).filter(|_| keep) {
-            group.position = position;
-            merge::groups(&mut self.top.groups, group);
+        if !self.top.awaiting_groups.is_empty() {
+            for mut group in std::mem::take(&mut self.top.awaiting_groups) {
+                if keep {
+                    group.position = position;
+                    merge::groups(&mut self.top.groups, group);
+                }
+            }
         }
-        self.top.awaiting_groups = groups;
+    }
+
+    fn assign_one(&mut self, mut child: Child, position: Option<Name>, keep: bool) {
+        if let Child::Ran(node) = &mut child {
+            self.top.gather(node);
+        }
+        let free = match child {
+            Child::Ran(mut node) if !keep => {
+                self.top.own_below -= node.own;
+                self.tell_dropped(&mut node);
+                node.empty();
+                Some(node)
+            }
+            Child::Attached(_) if !keep => None,
+            Child::Ran(node) if self.publisher.is_some() => self.tell_given(node, Some(position)),
+            child => {
+                let clock = &self.clock;
+                let list = self.top.at(position);
+                merge::add(list, child, &|| clock.ticks_per_second(), &mut Unwatched)
+            }
+        };
+        self.top.spare.extend(free);
     }
 
     /// The own time of the timer on top up to now.
@@ -233,6 +233,6 @@ impl<C: Clock> Timer<C> {
     #[must_use]
     pub fn awaits(&self, name: impl Into<Name>) -> bool {
         let name = name.into();
-        self.top.awaiting.iter().any(|child| child.is_named(name))
+        self.lazy().is_none() && self.top.awaiting.iter().any(|child| child.is_named(name))
     }
 }

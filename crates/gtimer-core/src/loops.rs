@@ -1,7 +1,8 @@
 //! Timed loops.
 
 use crate::clock::Clock;
-use crate::node::{Class, InLoop, NEVER, Node, Origin, flag};
+use crate::node::{InLoop, NEVER, Node, Origin, flag};
+use crate::slot::Class;
 use crate::{Action, LoopOptions, Name, StampOptions, Timer, TimerError};
 
 /// A loop that a [`Timer`] times, for the calls that say where its passes begin and end. It serves
@@ -62,7 +63,7 @@ impl<C: Clock> Timer<C> {
     /// loop, or a stamp that it registers, was used before; in a loop the name may come again in
     /// another pass.
     pub fn loop_enter(&mut self, timed: &mut Loop) -> Result<(), TimerError> {
-        if self.is_disabled() {
+        if self.passes() {
             return Ok(());
         }
         let timer = self.top.name;
@@ -119,7 +120,8 @@ impl<C: Clock> Timer<C> {
         let (tag, base) = (top.tag, top.base);
         let allowed = top.slots.used(name).is_none_or(|slot| {
             let is_member = slot.tag >= base || slot.entered >= base;
-            is_member && slot.tag != tag && slot.entered != tag
+            // The same inner loop may be run again in a pass: its passes are counted on.
+            is_member && slot.tag != tag
         });
         if allowed {
             return Ok(());
@@ -159,7 +161,7 @@ impl<C: Clock> Timer<C> {
     ///
     /// [`TimerError::Loop`] when a pass is under way, and when the loop does not have the focus.
     pub fn loop_pass_begin(&mut self, timed: &mut Loop) -> Result<(), TimerError> {
-        if self.is_disabled() {
+        if self.passes() {
             return Ok(());
         }
         let tag = self.tag();
@@ -182,7 +184,7 @@ impl<C: Clock> Timer<C> {
     /// open; [`TimerError::Stopped`], [`TimerError::Paused`]; [`TimerError::UniqueName`] of the end
     /// stamp. The pass is under way still.
     pub fn loop_pass_end(&mut self, timed: &mut Loop) -> Result<(), TimerError> {
-        if self.is_disabled() {
+        if self.passes() {
             return Ok(());
         }
         let now = self.now();
@@ -199,7 +201,7 @@ impl<C: Clock> Timer<C> {
     ///
     /// As [`Timer::loop_pass_end`]. The loop is entered still.
     pub fn loop_exit(&mut self, timed: &mut Loop) -> Result<(), TimerError> {
-        if self.is_disabled() {
+        if self.passes() {
             return Ok(());
         }
         if timed.is_entered() {
@@ -302,11 +304,12 @@ impl<C: Clock> Timer<C> {
         }
     }
 
-    /// Ends the loop of the level on top, without an end stamp. Where its level is stopped or
-    /// paused, the pass is lost.
+    /// Ends the loop of the level on top, without an end stamp, and with what awaits kept, since
+    /// nobody said to drop it. Where its level is stopped or paused, the pass is lost.
     pub(crate) fn abandon_loop(&mut self, now: i64) {
+        let options = LoopOptions { keep_end_subdivisions: Some(true), ..LoopOptions::default() };
         if self.top.in_loop.as_ref().is_some_and(|in_loop| in_loop.open)
-            && self.end_pass(now, &LoopOptions::default()).is_err()
+            && self.end_pass(now, &options).is_err()
         {
             self.top.lose_pass();
         }
@@ -323,6 +326,7 @@ impl<C: Clock> Timer<C> {
     /// loop, and gives up the pass where it cannot be ended, for the reason that is given.
     pub(crate) fn loop_pass_settle(&mut self, timed: &Loop) -> Option<TimerError> {
         let State::Entered(id) = timed.state else { return None };
+        self.wake();
         let refused = self.focused(timed).err();
         if !self.uncover(id) {
             return refused;
@@ -346,6 +350,7 @@ impl<C: Clock> Timer<C> {
 
     /// Closes what is open above a loop; says whether it is there.
     fn uncover(&mut self, id: u64) -> bool {
+        self.wake();
         let is_it = |node: &Node| node.in_loop.as_ref().is_some_and(|in_loop| in_loop.id == id);
         if !is_it(&self.top) && !self.around.iter().any(|node| is_it(node)) {
             return false;

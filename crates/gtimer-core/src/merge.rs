@@ -1,6 +1,7 @@
 //! A further run of a timer, or a further worker of one name, is added to the first.
 
-use crate::node::{Child, Class, Group, Node, Slot, Told};
+use crate::node::{Child, Group, Node};
+use crate::slot::{Class, Slot, Told};
 use crate::{Name, StampTimes, Times};
 
 /// Sees what is added.
@@ -72,13 +73,9 @@ pub(crate) fn add(
     }
 }
 
-/// Adds a finished run to another, with everything below; nothing is left in `new`.
-pub(crate) fn nodes(
-    old: &mut Node,
-    new: &mut Node,
-    rate: &impl Fn() -> f64,
-    watch: &mut impl Watch,
-) {
+/// Adds a finished run to another, without what is below.
+#[inline]
+pub(crate) fn flat(old: &mut Node, new: &mut Node, watch: &mut impl Watch) {
     old.spans += std::mem::take(&mut new.spans);
     old.own += std::mem::take(&mut new.own);
     old.own_attached += std::mem::take(&mut new.own_attached);
@@ -95,12 +92,35 @@ pub(crate) fn nodes(
             }
             None => {
                 let old = slots.begin(name, slot.class);
+                old.looped = slot.looped;
                 take(old, slot);
                 old
             }
         };
         watch.stamp_added(told, old, last);
     });
+}
+
+/// Adds a finished run to another, with everything below; nothing is left in `new`.
+pub(crate) fn nodes(
+    old: &mut Node,
+    new: &mut Node,
+    rate: &impl Fn() -> f64,
+    watch: &mut impl Watch,
+) {
+    flat(old, new, watch);
+    if !new.timers.is_empty() {
+        below(old, new, rate, watch);
+    }
+    // What ended below a timer that was stopped already has no position.
+    new.drop_awaiting();
+    if !new.groups.is_empty() {
+        new.groups.drain(..).for_each(|group| groups(&mut old.groups, group));
+    }
+}
+
+/// Adds what is below a finished run to what is below another.
+fn below(old: &mut Node, new: &mut Node, rate: &impl Fn() -> f64, watch: &mut impl Watch) {
     let mut positions = std::mem::take(&mut new.timers);
     for at in &mut positions {
         for child in at.timers.drain(..) {
@@ -119,11 +139,6 @@ pub(crate) fn nodes(
             }
         }
     }
-    // What ended below a timer that was stopped already has no position.
-    new.drop_awaiting();
-    for group in new.groups.drain(..) {
-        groups(&mut old.groups, group);
-    }
 }
 
 /// Everything of `new` goes to a slot that was not used.
@@ -136,18 +151,23 @@ fn take(old: &mut Slot, new: &mut Slot) {
 }
 
 /// A stamp that was no iteration becomes one, where iterations are kept.
+///
+/// What counts as one iteration is listed as such, and then with what the run has kept: a stamp
+/// that took time in just one pass of its loop is listed twice. So gtimer does it, and so recorded
+/// runs have it; sums and counts are right.
 fn stamps(old: &mut Slot, new: &mut Slot, save: bool) {
     old.settle();
     new.settle();
-    if new.has_itrs {
-        old.itrs.extend_from_slice(&new.itrs);
-        old.has_itrs = true;
-    } else if save && new.num == 1 {
+    if save && new.num == 1 {
         if !old.has_itrs {
             old.itrs.push(old.cum);
             old.has_itrs = true;
         }
         old.itrs.push(new.cum);
+    }
+    if new.has_itrs {
+        old.itrs.extend_from_slice(&new.itrs);
+        old.has_itrs = true;
     }
     old.min = old.shortest().min(new.shortest());
     old.max = old.max.max(new.max);
@@ -203,12 +223,11 @@ pub(crate) fn times(old: &mut Times, new: Times) {
 }
 
 fn stamp_times(old: &mut StampTimes, new: StampTimes, save: bool) {
-    match (&mut old.itrs, new.itrs) {
-        (Some(itrs), Some(more)) => itrs.extend(more),
-        (none, Some(more)) => *none = Some(more),
-        (Some(itrs), None) if save && new.itr_num == 1 => itrs.push(new.cum),
-        (none, None) if save && new.itr_num == 1 => *none = Some(vec![old.cum, new.cum]),
-        (_, None) => {}
+    if save && new.itr_num == 1 {
+        old.itrs.get_or_insert_with(|| vec![old.cum]).push(new.cum);
+    }
+    if let Some(more) = new.itrs {
+        old.itrs.get_or_insert_default().extend(more);
     }
     old.cum += new.cum;
     old.itr_num += new.itr_num;

@@ -11,7 +11,7 @@ use crate::enabled;
 ///
 /// Two names are equal when their texts are. Making one looks the text up in a table that all
 /// threads share, and the first name of a text keeps it until the program ends; so make the names
-/// of a hot loop once, outside of it, or by [`name!`](crate::name), which does so per call site.
+/// of a hot loop once, outside of it, or by [`name!`](crate::name!), which does so per call site.
 ///
 /// ```
 /// use gtimer_core::{Name, name};
@@ -127,7 +127,7 @@ const DISABLED: u32 = u32::MAX;
 
 /// A place in the program that always uses one name, and looks it up only once.
 ///
-/// [`name!`](crate::name) and [`stamp!`](crate::stamp) make one for you.
+/// [`name!`](crate::name!) and [`stamp!`](crate::stamp!) make one for you.
 #[derive(Debug)]
 pub struct Site {
     /// Zero before the first use.
@@ -200,7 +200,7 @@ impl Site {
     }
 }
 
-/// The [`Name`](crate::Name) of a literal, looked up once per call site.
+/// The [`Name`] of a literal, looked up once per call site.
 ///
 /// ```
 /// use gtimer_core::{FakeClock, Timer, name};

@@ -1,7 +1,7 @@
-//! What a timer holds: stamps, subdivisions, groups of workers.
+//! What a timer holds: its stamps (see [`crate::slot`]), subdivisions, groups of workers.
 
-use crate::publish::Place;
-use crate::raw::Table;
+use crate::lazy::{EndedRuns, Lazy};
+use crate::slot::{Class, Slot, Slots, Told};
 use crate::{Name, Times};
 
 /// Bits of [`Node::flags`]; while none is set, a stamp may take the short way.
@@ -22,332 +22,14 @@ pub(crate) mod flag {
     pub(crate) const INDIRECT: u32 = 1 << 6;
     /// Every call passes.
     pub(crate) const DISABLED: u32 = 1 << 7;
+    /// A scope has begun below that has no node yet.
+    pub(crate) const LAZY: u32 = 1 << 8;
     /// Those that are a timer's, the same at every level.
     pub(crate) const OF_TIMER: u32 = SHARED | EXACT | PRINT | INDIRECT | DISABLED;
 }
 
 /// No tag of a pass; see [`Node::fold`].
 pub(crate) const NEVER: u64 = u64::MAX;
-
-/// How a stamp counts iterations; settled by its first use in a run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Class {
-    /// Outside of loops: one iteration, however often it is added to.
-    #[default]
-    Flat,
-    /// In a loop that does not keep its iterations.
-    Plain,
-    /// In a loop that does.
-    Kept,
-}
-
-/// One stamp. Times are ticks; they may be a little negative where the calibrated cost of a stamp
-/// is more than it was.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Slot {
-    /// Zero in an empty place of the table.
-    pub(crate) name: u32,
-    pub(crate) class: Class,
-    /// Whether the iteration since `mark` is still growing.
-    pub(crate) pending: bool,
-    pub(crate) has_itrs: bool,
-    /// The rank of its first use in this run, from one; zero when it was not used.
-    pub(crate) order: u32,
-    /// The tag of the pass, or of the run, of its latest use.
-    pub(crate) tag: u64,
-    /// The tag of the pass in which a loop of this name was entered.
-    pub(crate) entered: u64,
-    pub(crate) cum: i64,
-    /// The pending iteration; of a flat stamp that is `cum`.
-    pub(crate) cur: i64,
-    pub(crate) num: u64,
-    pub(crate) min: i64,
-    pub(crate) max: i64,
-    pub(crate) itrs: Vec<i64>,
-    /// How many of `itrs` are in `num`, `min` and `max`.
-    pub(crate) counted: u32,
-    pub(crate) told: Told,
-}
-
-/// Where others read what was measured.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Told {
-    pub(crate) place: Option<Place>,
-    /// The latest merge that is in the numbers.
-    pub(crate) epoch: u64,
-    /// Whether others were told that it counts nothing.
-    pub(crate) is_free: bool,
-}
-
-impl Slot {
-    /// Ends the pending iteration, if there is one.
-    #[inline]
-    pub(crate) fn settle(&mut self) {
-        if !std::mem::take(&mut self.pending) {
-            return;
-        }
-        match self.class {
-            Class::Flat => self.count(self.cum),
-            Class::Plain => self.count(self.cur),
-            Class::Kept => self.count_kept(),
-        }
-    }
-
-    /// How long the pending iteration is by now, if it is to be counted.
-    pub(crate) fn pending_time(&self) -> Option<i64> {
-        let time = match self.class {
-            Class::Flat => Some(self.cum),
-            Class::Plain => Some(self.cur),
-            Class::Kept => self.itrs.last().copied().filter(|&time| time != 0),
-        };
-        time.filter(|_| self.pending)
-    }
-
-    /// Adds to the pending iteration.
-    pub(crate) fn extend(&mut self, elapsed: i64) {
-        self.cum += elapsed;
-        match self.class {
-            Class::Flat => {}
-            Class::Plain => self.cur += elapsed,
-            Class::Kept => {
-                if let Some(last) = self.itrs.last_mut() {
-                    *last += elapsed;
-                }
-            }
-        }
-    }
-
-    /// Forgets the pending iteration; its time stays in the sum.
-    pub(crate) fn lose(&mut self) {
-        if self.class != Class::Flat && std::mem::take(&mut self.pending) {
-            // Nothing else is kept there, because it was pending.
-            if self.class == Class::Kept {
-                self.itrs.pop();
-                // Those before are counted by whoever ends this one, which nobody does now.
-                self.count_kept();
-            }
-        }
-    }
-
-    /// Counts an iteration.
-    #[inline(always)]
-    fn count(&mut self, time: i64) {
-        // Most iterations are neither, and then nothing is written.
-        if time > self.max {
-            self.max = time;
-        }
-        if time < self.min {
-            self.min = time;
-        }
-        self.num += 1;
-    }
-
-    /// Counts the kept iterations that are not yet; those of zero length never are.
-    pub(crate) fn count_kept(&mut self) {
-        let ended = self.itrs.len() - usize::from(self.pending);
-        for at in self.counted as usize..ended {
-            if self.itrs[at] != 0 {
-                self.count(self.itrs[at]);
-            }
-        }
-        self.counted = ended as u32;
-    }
-
-    /// Ends the iteration of the pass before and begins one in the pass `tag`. Says whether it could
-    /// without allocating.
-    #[inline(always)]
-    pub(crate) fn next(&mut self, elapsed: i64, tag: u64) -> bool {
-        if self.class == Class::Plain {
-            self.count(self.cur);
-        } else {
-            // They are counted when somebody asks.
-            if self.itrs.len() == self.itrs.capacity() {
-                return false;
-            }
-            self.itrs.push(elapsed);
-            self.cum += elapsed;
-            self.tag = tag;
-            return true;
-        }
-        self.cur = elapsed;
-        self.cum += elapsed;
-        self.tag = tag;
-        true
-    }
-
-    /// Begins an iteration in the pass `tag`.
-    pub(crate) fn begin(&mut self, elapsed: i64, tag: u64) {
-        self.settle();
-        self.pending = true;
-        if self.class == Class::Kept {
-            if self.itrs.len() == self.itrs.capacity() {
-                // Four times as many, and twice as many once that is much.
-                self.itrs.reserve(self.itrs.len().max(3 * self.itrs.len().clamp(64, 1 << 14)));
-            }
-            self.itrs.push(elapsed);
-        }
-        self.cur = elapsed;
-        self.cum += elapsed;
-        self.tag = tag;
-    }
-
-    /// Makes it new, in a class; what it has allocated and published stays.
-    pub(crate) fn renew(&mut self, class: Class, order: u32) {
-        self.class = class;
-        self.order = order;
-        self.has_itrs = class == Class::Kept;
-        (self.pending, self.tag, self.entered) = (false, 0, 0);
-        (self.cum, self.cur, self.num, self.min, self.max) = (0, 0, 0, i64::MAX, 0);
-        self.itrs.clear();
-        self.counted = 0;
-    }
-
-    /// The shortest iteration, zero where there is none.
-    pub(crate) fn shortest(&self) -> i64 {
-        if self.num == 0 { 0 } else { self.min }
-    }
-}
-
-/// The stamps of a timer: a table in which the place of a name is its number, by which it is found
-/// without hashing and, mostly, at once.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Slots {
-    table: Table,
-    n_names: usize,
-    /// How many were used in this run.
-    n_used: u32,
-}
-
-impl Slots {
-    /// The slot where the name has its own place in the table; otherwise perhaps none.
-    #[inline(always)]
-    pub(crate) fn direct(&mut self, name: Name) -> Option<&mut Slot> {
-        let slot = self.table.home(name.id());
-        (slot.name == name.id()).then_some(slot)
-    }
-
-    fn at(&self, name: Name) -> Option<usize> {
-        let mask = self.table.len() - 1;
-        let mut at = name.number() as usize & mask;
-        // A place in four is free, so this ends.
-        loop {
-            match self.table[at].name {
-                0 => return None,
-                id if id == name.id() => return Some(at),
-                _ => at = (at + 1) & mask,
-            }
-        }
-    }
-
-    /// The slot, if the name was used in this run.
-    pub(crate) fn used(&mut self, name: Name) -> Option<&mut Slot> {
-        let at = self.at(name)?;
-        Some(&mut self.table[at]).filter(|slot| slot.order != 0)
-    }
-
-    /// The slot of a name, whether used or not, so that what is published of it is not lost.
-    pub(crate) fn entry(&mut self, name: Name) -> &mut Slot {
-        let at = match self.at(name) {
-            Some(at) => at,
-            None => self.insert(name),
-        };
-        &mut self.table[at]
-    }
-
-    /// The slot of a name that was not used in this run, made new.
-    pub(crate) fn begin(&mut self, name: Name, class: Class) -> &mut Slot {
-        self.n_used += 1;
-        let order = self.n_used;
-        let slot = self.entry(name);
-        slot.renew(class, order);
-        slot
-    }
-
-    fn insert(&mut self, name: Name) -> usize {
-        self.n_names += 1;
-        let n_places = self.table.len();
-        let taken = self.table.home(name.id()).name != 0;
-        // Twice the places where two names want the same one, up to eight for each name.
-        if self.n_names * 4 > n_places * 3 || (taken && n_places < 8 * self.n_names) {
-            let old = std::mem::replace(&mut self.table, Table::new(2 * n_places));
-            for slot in old.into_iter().filter(|slot| slot.name != 0) {
-                let at = self.free(slot.name);
-                self.table[at] = slot;
-            }
-        }
-        let at = self.free(name.id());
-        self.table[at].name = name.id();
-        at
-    }
-
-    fn free(&self, name: u32) -> usize {
-        let mask = self.table.len() - 1;
-        let mut at = Name::of(name).number() as usize & mask;
-        while self.table[at].name != 0 {
-            at = (at + 1) & mask;
-        }
-        at
-    }
-
-    /// How many names were used in this run.
-    pub(crate) fn n_used(&self) -> u32 {
-        self.n_used
-    }
-
-    /// The places of the used slots, in the order of their first use.
-    fn ranks(&self) -> Vec<usize> {
-        let mut places = vec![0; self.n_used as usize];
-        for (at, slot) in self.table.iter().enumerate() {
-            if let Some(place) =
-                (slot.order as usize).checked_sub(1).and_then(|i| places.get_mut(i))
-            {
-                *place = at;
-            }
-        }
-        places
-    }
-
-    /// The used slots, in the order of their first use.
-    pub(crate) fn in_order(&self) -> impl Iterator<Item = &Slot> {
-        self.ranks().into_iter().map(|at| &self.table[at])
-    }
-
-    /// Hands out the used slots in the order of their first use; afterwards none is used.
-    pub(crate) fn drain(&mut self, mut take: impl FnMut(&mut Slot)) {
-        match self.n_used {
-            0 => {}
-            1 => {
-                if let Some(slot) = self.table.iter_mut().find(|slot| slot.order != 0) {
-                    take(slot);
-                    slot.order = 0;
-                }
-            }
-            _ => {
-                for at in self.ranks() {
-                    take(&mut self.table[at]);
-                    self.table[at].order = 0;
-                }
-            }
-        }
-        self.n_used = 0;
-    }
-
-    /// Every slot that has a name, used or not.
-    pub(crate) fn all_mut(&mut self) -> impl Iterator<Item = &mut Slot> {
-        self.table.iter_mut().filter(|slot| slot.name != 0)
-    }
-
-    /// Forgets every use.
-    pub(crate) fn clear(&mut self) {
-        self.all_mut().for_each(|slot| (slot.order, slot.tag) = (0, 0));
-        self.n_used = 0;
-    }
-
-    /// The sum of all stamps.
-    pub(crate) fn sum(&self) -> i64 {
-        self.table.iter().filter(|slot| slot.order != 0).map(|slot| slot.cum).sum()
-    }
-}
 
 /// How a timer came to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -370,12 +52,6 @@ pub(crate) enum Child {
 }
 
 impl Child {
-    /// Whether it ran here and has this name.
-    #[inline]
-    pub(crate) fn is_run_of(&self, name: Name) -> bool {
-        matches!(self, Self::Ran(node) if node.name == name)
-    }
-
     pub(crate) fn is_named(&self, name: Name) -> bool {
         match self {
             Self::Ran(node) => node.name == name,
@@ -438,6 +114,9 @@ pub(crate) struct Node {
     /// In a loop the tag of the pass before, whose stamps begin their next iteration.
     pub(crate) before: u64,
     pub(crate) slots: Slots,
+    pub(crate) lazy: Lazy,
+    /// What is still to be added to those that await their position.
+    pub(crate) ended: EndedRuns,
 
     /// The tag of the run.
     pub(crate) run: u64,
@@ -481,6 +160,8 @@ impl Node {
             fold_add: NEVER,
             before: NEVER,
             slots: Slots::default(),
+            lazy: Lazy::default(),
+            ended: EndedRuns::default(),
             run: 0,
             no_last: false,
             start: 0,
@@ -542,6 +223,17 @@ impl Node {
     /// added to, or was stamped in the pass before.
     #[inline(always)]
     pub(crate) fn short(&mut self, name: Name, fold: u64, clock: impl Fn() -> u64) -> Option<i64> {
+        self.short_slot(name, fold, clock).map(|(now, _)| now)
+    }
+
+    /// The same; gives the stamp, too.
+    #[inline(always)]
+    pub(crate) fn short_slot(
+        &mut self,
+        name: Name,
+        fold: u64,
+        clock: impl Fn() -> u64,
+    ) -> Option<(i64, &mut Slot)> {
         let slot = self.slots.direct(name)?;
         let now;
         if slot.tag == fold {
@@ -558,7 +250,19 @@ impl Node {
         }
         self.last = now + self.cost;
         self.calls += 1;
-        Some(now)
+        Some((now, slot))
+    }
+
+    /// The first stamp of a name in this run, on a timer without flags that is in no loop; says
+    /// whether it could: the name must have its own place in the table.
+    #[inline]
+    pub(crate) fn first(&mut self, name: Name, now: i64) -> bool {
+        if self.in_loop.is_some() || !self.slots.first(name, now - self.last, self.tag) {
+            return false;
+        }
+        self.last = now + self.cost;
+        self.calls += 1;
+        true
     }
 
     /// Whether it has one of these flags.
@@ -585,17 +289,16 @@ impl Node {
         }
     }
 
-    /// Whether nothing was measured in it but its time, and nothing is to be listed.
+    /// Whether it is no loop, is in none, and has only stamps to show, or to be listed, but for
+    /// what awaits its position.
     #[inline]
-    pub(crate) fn is_bare(&self) -> bool {
-        self.slots.n_used() == 0
+    pub(crate) fn is_plain(&self) -> bool {
+        self.origin != Origin::Loop
+            && self.in_loop.is_none()
             && self.registered.is_empty()
             && self.timers.is_empty()
             && self.groups.is_empty()
-            && self.in_loop.is_none()
-            && self.own == 0
             && self.own_attached == 0.0
-            && self.spans == 0
     }
 
     /// Forgets what was measured, so that only what a further run can use again is left.
@@ -611,8 +314,13 @@ impl Node {
 
     /// Forgets what awaits its position.
     pub(crate) fn drop_awaiting(&mut self) {
-        self.awaiting_groups.clear();
-        while let Some(child) = self.awaiting.pop() {
+        if !self.awaiting_groups.is_empty() {
+            self.awaiting_groups.clear();
+        }
+        while let Some(mut child) = self.awaiting.pop() {
+            if let Child::Ran(node) = &mut child {
+                self.gather(node);
+            }
             self.set_aside(child);
         }
     }

@@ -10,9 +10,10 @@ use std::cell::{Cell, UnsafeCell};
 use std::ptr::null_mut;
 
 use crate::name::SHIFT;
-use crate::node::{Node, Slot, flag};
+use crate::node::{Node, flag};
 use crate::publish::new_publisher;
-use crate::{Name, StampOptions, Timer};
+use crate::slot::Slot;
+use crate::{Name, Timer};
 
 /// The processor's time stamp counter.
 #[cfg(target_arch = "x86_64")]
@@ -104,6 +105,7 @@ struct Cellar {
 impl Drop for Cellar {
     fn drop(&mut self) {
         OPEN.set(null_mut());
+        LAZY.set(null_mut());
         TOLD.set(null_mut());
     }
 }
@@ -117,6 +119,9 @@ thread_local! {
     /// when the thread ends. It has no destructor, so it is found without asking whether it is
     /// there.
     static OPEN: Cell<*mut Node> = const { Cell::new(null_mut()) };
+
+    /// The same where something awaits its position, for scopes in which nothing happens.
+    static LAZY: Cell<*mut Node> = const { Cell::new(null_mut()) };
 
     /// The thread's timer, where its top has no flags but that others are told; else null, as
     /// [`OPEN`] is.
@@ -143,9 +148,35 @@ pub(crate) fn short(name: Name, add: bool) -> Option<i64> {
     node.short(name, fold, counter)
 }
 
+const AWAITING: u32 = flag::AWAITING;
+const AWAITING_LAZY: u32 = flag::AWAITING | flag::LAZY;
+
+/// Begins a scope of the thread's timer that has no node; none when it must have one.
+#[inline(always)]
+pub(crate) fn begin_lazy(name: Name) -> Option<u64> {
+    let lazy = LAZY.get();
+    if lazy.is_null() {
+        return None;
+    }
+    // SAFETY: as in `short`; `Node::begin_lazy` neither allocates nor frees either, and does not
+    // call back.
+    unsafe { &mut *lazy }.begin_lazy(name, counter)
+}
+
+/// Ends a scope of the thread's timer, if it has no node; says whether it did.
+#[inline(always)]
+pub(crate) fn end_lazy(run: u64) -> bool {
+    let lazy = LAZY.get();
+    if lazy.is_null() {
+        return false;
+    }
+    // SAFETY: as in `begin_lazy`.
+    unsafe { &mut *lazy }.end_lazy(run, counter)
+}
+
 /// The short way of a stamp on a thread's timer of which others are told.
 #[inline]
-pub(crate) fn short_told(name: Name, options: StampOptions) -> Option<i64> {
+pub(crate) fn short_told(name: Name, add: bool) -> Option<i64> {
     let told = TOLD.get();
     if told.is_null() {
         return None;
@@ -154,7 +185,7 @@ pub(crate) fn short_told(name: Name, options: StampOptions) -> Option<i64> {
     // null, `with` has put it there when it left, and sets it to null before it does anything. What
     // is called here neither allocates nor frees, nor does it call a publisher: it writes through
     // the places that the publisher has given.
-    unsafe { &mut *told }.short_told(name, options)
+    unsafe { &mut *told }.short_told(name, add)
 }
 
 /// Does something with the thread's timer; nothing inside of itself, and while the thread ends.
@@ -171,6 +202,7 @@ pub(crate) fn with<T>(body: impl FnOnce(&mut Timer) -> T) -> Option<T> {
             if let Some(timer) = unsafe { &mut *self.0.timer.get() } {
                 match timer.top.flags {
                     0 => OPEN.set(&raw mut *timer.top),
+                    AWAITING | AWAITING_LAZY => LAZY.set(&raw mut *timer.top),
                     flag::SHARED => TOLD.set(&raw mut *timer),
                     _ => {}
                 }
@@ -184,6 +216,7 @@ pub(crate) fn with<T>(body: impl FnOnce(&mut Timer) -> T) -> Option<T> {
             return None;
         }
         OPEN.set(null_mut());
+        LAZY.set(null_mut());
         TOLD.set(null_mut());
         let _work = Work(cellar);
         // SAFETY: nobody else has a reference to the timer, because `busy` was false and the

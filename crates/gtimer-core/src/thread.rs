@@ -31,14 +31,17 @@ use std::marker::PhantomData;
 use crate::node::Origin;
 use crate::raw;
 use crate::{
-    Loop, LoopOptions, Moment, Name, Settings, Site, StampOptions, SubdivideOptions, Timer,
-    TimerError, Times, enabled,
+    Moment, Name, Settings, Site, StampOptions, SubdivideOptions, Timer, TimerError, Times, enabled,
 };
+
+mod loops;
+
+pub use loops::{TimedFor, TimedIter, TimedLoop, timed_for, timed_iter};
 
 /// Stamps the thread's timer under a literal name, which is looked up once per call site.
 ///
-/// A second argument gives [`StampOptions`](crate::StampOptions); without it, known names are
-/// treated as the settings say. The value is that of [`Timer::stamp`](crate::Timer::stamp).
+/// A second argument gives [`StampOptions`]; without it, known names are treated as the settings
+/// say. The value is that of [`Timer::stamp`].
 ///
 /// ```
 /// use gtimer_core::{StampOptions, stamp};
@@ -81,7 +84,7 @@ macro_rules! subdivision {
     }};
 }
 
-/// What [`stamp!`](crate::stamp) does.
+/// What [`stamp!`](crate::stamp!) does.
 ///
 /// # Errors
 ///
@@ -91,14 +94,14 @@ pub fn stamp_at_site(site: &'static Site) -> Result<Moment, TimerError> {
     match site.known() {
         Some(name) => match raw::short(name, false) {
             Some(ticks) => Ok(Moment(ticks)),
-            None => long(name, StampOptions::default()),
+            None => stamp_any(name, false),
         },
         None if site.passes() => Ok(Moment::default()),
         None => first(site, StampOptions::default()),
     }
 }
 
-/// What [`stamp!`](crate::stamp) does with options.
+/// What [`stamp!`](crate::stamp!) does with options.
 ///
 /// # Errors
 ///
@@ -111,7 +114,7 @@ pub fn stamp_at_site_with(
     match site.known() {
         Some(name) if options == StampOptions::ADD => match raw::short(name, true) {
             Some(ticks) => Ok(Moment(ticks)),
-            None => long(name, options),
+            None => stamp_any(name, true),
         },
         Some(name) => long(name, options),
         None if site.passes() => Ok(Moment::default()),
@@ -130,19 +133,46 @@ fn first(site: &'static Site, options: StampOptions) -> Result<Moment, TimerErro
 /// What [`subdivision!`](crate::subdivision) does.
 #[inline]
 pub fn subdivision_at_site(site: &Site) -> Subdivision {
-    let run = match site.live() {
-        Some(name) => raw::with(|timer| timer.begin(name, Origin::Scope, None)).unwrap_or(0),
-        None => 0,
+    let run = match site.known() {
+        Some(name) => begin(name),
+        None if site.passes() => 0,
+        None => site.live().map_or(0, begin),
     };
     Subdivision { run, here: PhantomData }
 }
 
+#[inline(always)]
+fn begin(name: Name) -> u64 {
+    match raw::begin_lazy(name) {
+        Some(run) => run,
+        None => begin_any(name),
+    }
+}
+
+#[inline(never)]
+fn begin_any(name: Name) -> u64 {
+    raw::with(|timer| timer.begin(name, Origin::Scope, None)).unwrap_or(0)
+}
+
+#[inline(never)]
+fn close_any(run: u64) {
+    if run != 0 {
+        raw::with(|timer| timer.close_any(run));
+    }
+}
+
 #[inline(never)]
 fn long(name: Name, options: StampOptions) -> Result<Moment, TimerError> {
-    if let Some(ticks) = raw::short_told(name, options) {
+    with(|timer| timer.long(name, options))?
+}
+
+/// As [`Timer::stamp_any`].
+#[inline(never)]
+fn stamp_any(name: Name, add: bool) -> Result<Moment, TimerError> {
+    if let Some(ticks) = raw::short_told(name, add) {
         return Ok(Moment(ticks));
     }
-    with(|timer| timer.long(name, options))?
+    with(|timer| timer.stamp_any(name, add))?
 }
 
 /// Does something with the thread's timer.
@@ -194,7 +224,7 @@ pub fn stamp(name: impl Into<Name>) -> Result<Moment, TimerError> {
     let name = name.into();
     match raw::short(name, false) {
         Some(ticks) => Ok(Moment(ticks)),
-        None => long(name, StampOptions::default()),
+        None => stamp_any(name, false),
     }
 }
 
@@ -209,12 +239,13 @@ pub fn stamp_with(name: impl Into<Name>, options: StampOptions) -> Result<Moment
         return Ok(Moment::default());
     }
     let name = name.into();
-    if options == StampOptions::ADD
-        && let Some(ticks) = raw::short(name, true)
-    {
-        return Ok(Moment(ticks));
+    if options != StampOptions::ADD {
+        return long(name, options);
     }
-    long(name, options)
+    match raw::short(name, true) {
+        Some(ticks) => Ok(Moment(ticks)),
+        None => stamp_any(name, true),
+    }
 }
 
 /// See [`Timer::blank_stamp`].
@@ -343,7 +374,7 @@ pub fn current_time() -> Result<Moment, TimerError> {
     with(|timer| timer.current_time())
 }
 
-/// See [`Timer::subdivide`]; [`subdivision`] ends it for you.
+/// See [`Timer::subdivide`]; [`subdivision()`] ends it for you.
 ///
 /// # Errors
 ///
@@ -420,8 +451,8 @@ pub struct Subdivision {
 impl Drop for Subdivision {
     #[inline]
     fn drop(&mut self) {
-        if self.run != 0 {
-            raw::with(|timer| timer.close_run(self.run));
+        if !raw::end_lazy(self.run) {
+            close_any(self.run);
         }
     }
 }
@@ -431,17 +462,18 @@ pub fn subdivision(name: impl Into<Name>) -> Subdivision {
     if !enabled() {
         return Subdivision { run: 0, here: PhantomData };
     }
-    let name = name.into();
-    let run = raw::with(|timer| timer.begin(name, Origin::Scope, None)).unwrap_or(0);
-    Subdivision { run, here: PhantomData }
+    Subdivision { run: begin(name.into()), here: PhantomData }
 }
 
-/// As [`subdivision`], with options.
+/// As [`subdivision()`], with options.
 pub fn subdivision_with(name: impl Into<Name>, options: SubdivideOptions) -> Subdivision {
     if !enabled() {
         return Subdivision { run: 0, here: PhantomData };
     }
     let name = name.into();
+    if options == SubdivideOptions::default() {
+        return Subdivision { run: begin(name), here: PhantomData };
+    }
     let run = raw::with(|timer| {
         let run = timer.begin(name, Origin::Scope, options.save_itrs);
         timer.top.registered = options.registered;
@@ -454,160 +486,4 @@ pub fn subdivision_with(name: impl Into<Name>, options: SubdivideOptions) -> Sub
 pub fn wrap<T>(name: impl Into<Name>, body: impl FnOnce() -> T) -> T {
     let _scope = subdivision(name);
     body()
-}
-
-/// A timed loop of the thread's timer, left at the latest when this is dropped; gtimer's
-/// `timed_loop`.
-///
-/// ```
-/// use gtimer_core::{LoopOptions, stamp, thread};
-///
-/// let mut steps = thread::TimedLoop::new(LoopOptions::named("steps"));
-/// let mut left = 8.0;
-/// while left > 1.0 {
-///     steps.next_pass()?;
-///     left /= 2.0;
-///     stamp!("halve")?;
-/// }
-/// steps.exit()?;
-/// # Ok::<(), gtimer_core::TimerError>(())
-/// ```
-#[derive(Debug)]
-#[must_use = "the loop is left when this is dropped"]
-pub struct TimedLoop {
-    timed: Loop,
-    here: PhantomData<*const ()>,
-}
-
-impl TimedLoop {
-    /// A loop that its first pass enters.
-    pub fn new(options: LoopOptions) -> Self {
-        Self { timed: Loop::new(options), here: PhantomData }
-    }
-
-    /// Begins a pass, after the one that is under way.
-    ///
-    /// # Errors
-    ///
-    /// As [`Timer::loop_next`].
-    pub fn next_pass(&mut self) -> Result<(), TimerError> {
-        with(|timer| timer.loop_next(&mut self.timed))?
-    }
-
-    /// Leaves the loop; may be called again.
-    ///
-    /// # Errors
-    ///
-    /// As [`Timer::loop_exit`].
-    pub fn exit(&mut self) -> Result<(), TimerError> {
-        with(|timer| timer.loop_exit(&mut self.timed))?
-    }
-}
-
-impl Drop for TimedLoop {
-    fn drop(&mut self) {
-        if self.timed.is_entered() {
-            raw::with(|timer| timer.loop_leave(&mut self.timed));
-        }
-    }
-}
-
-/// The items of an iterator as the passes of a timed loop of the thread's timer; made by
-/// [`timed_for`].
-#[derive(Debug)]
-#[must_use = "iterators do nothing unless they are asked"]
-pub struct TimedFor<I> {
-    items: I,
-    timed: TimedLoop,
-    refused: Option<TimerError>,
-}
-
-/// Times a `for` loop: enters the loop, and leaves it after the last item or when the iterator is
-/// dropped.
-///
-/// The body cannot be told that its pass could not be ended properly, because it left a subdivision
-/// open or stopped the timer. What is open is closed then, the loop goes on, and the first such
-/// error is kept for [`TimedFor::refused`].
-///
-/// # Errors
-///
-/// As [`Timer::loop_enter`].
-pub fn timed_for<I: IntoIterator>(
-    items: I,
-    options: LoopOptions,
-) -> Result<TimedFor<I::IntoIter>, TimerError> {
-    let mut timed = TimedLoop::new(options);
-    with(|timer| timer.loop_enter(&mut timed.timed))??;
-    Ok(TimedFor { items: items.into_iter(), timed, refused: None })
-}
-
-impl<I> TimedFor<I> {
-    /// Why a pass could not be ended properly; the first time it happened.
-    #[must_use]
-    pub fn refused(&self) -> Option<TimerError> {
-        self.refused
-    }
-
-    /// Leaves the loop before its end; may be called again.
-    ///
-    /// # Errors
-    ///
-    /// As [`Timer::loop_exit`].
-    pub fn exit(&mut self) -> Result<(), TimerError> {
-        self.timed.exit()
-    }
-}
-
-impl<I: Iterator> Iterator for TimedFor<I> {
-    type Item = I::Item;
-
-    fn next(&mut self) -> Option<I::Item> {
-        if enabled() && self.timed.timed.is_entered() {
-            let timed = &self.timed.timed;
-            let refused = raw::with(|timer| timer.loop_pass_settle(timed)).flatten();
-            self.refused = self.refused.or(refused);
-        }
-        let item = self.items.next();
-        let timed = &mut self.timed.timed;
-        let refused = with(|timer| match item {
-            // Left before its end, it gives the other items without timing them.
-            Some(_) if !timed.is_entered() => Ok(()),
-            Some(_) => timer.loop_pass_begin(timed),
-            None => timer.loop_exit(timed),
-        });
-        self.refused = self.refused.or(refused.and_then(|refused| refused).err());
-        item
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        self.items.size_hint()
-    }
-}
-
-/// The items of an iterator, each made in a subdivision of the thread's timer; made by
-/// [`timed_iter`].
-#[derive(Debug, Clone)]
-#[must_use = "iterators do nothing unless they are asked"]
-pub struct TimedIter<I> {
-    items: I,
-    name: Name,
-}
-
-/// Times an iterator itself: the making of every item is a run of the subdivision `name`. (A
-/// generator under gtimer's `wrap` is timed only until it is made.)
-pub fn timed_iter<I: IntoIterator>(name: impl Into<Name>, items: I) -> TimedIter<I::IntoIter> {
-    TimedIter { items: items.into_iter(), name: name.into() }
-}
-
-impl<I: Iterator> Iterator for TimedIter<I> {
-    type Item = I::Item;
-
-    fn next(&mut self) -> Option<I::Item> {
-        let _scope = subdivision(self.name);
-        self.items.next()
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        self.items.size_hint()
-    }
 }

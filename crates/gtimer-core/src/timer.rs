@@ -4,8 +4,9 @@ use std::io::Write;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::clock::{Clock, Moment, SystemClock};
-use crate::node::{Class, Node, Origin, Slot, flag};
+use crate::node::{Node, Origin, flag};
 use crate::publish::Publisher;
+use crate::slot::Class;
 use crate::{Action, BackdateReason, Name, Settings, StampOptions, TimerError, enabled};
 
 /// A timer: a value that its owner holds, and through which everything is timed that belongs to
@@ -138,7 +139,12 @@ impl<C: Clock> Timer<C> {
     }
 
     /// The moment that a call is for.
-    fn moment(&self, backdate: Option<Moment>, earliest: i64, now: i64) -> Result<i64, TimerError> {
+    pub(crate) fn moment(
+        &self,
+        backdate: Option<Moment>,
+        earliest: i64,
+        now: i64,
+    ) -> Result<i64, TimerError> {
         match backdate {
             None => Ok(now),
             Some(Moment(ticks)) if earliest <= ticks && ticks <= now => Ok(ticks),
@@ -154,7 +160,7 @@ impl<C: Clock> Timer<C> {
     }
 
     /// Where the open interval began; now when there is none, as nothing began before.
-    fn earliest(&self, now: i64) -> i64 {
+    pub(crate) fn earliest(&self, now: i64) -> i64 {
         // The cost of a stamp that is taken off in advance may lie in the future.
         if self.top.no_last { now } else { self.top.last.min(now) }
     }
@@ -166,53 +172,6 @@ impl<C: Clock> Timer<C> {
         let cost = if self.top.is(flag::EXACT) { self.now() - now } else { self.cost };
         self.top.own += cost;
         self.top.last += cost;
-    }
-
-    /// Starts again now, which gives up the time so far; the timer must not have measured anything
-    /// yet.
-    ///
-    /// # Errors
-    ///
-    /// [`TimerError::Start`] when there are stamps or awaiting subdivisions;
-    /// [`TimerError::Stopped`].
-    pub fn start(&mut self) -> Result<Moment, TimerError> {
-        self.start_from(None)
-    }
-
-    /// Starts again at a moment in the past, not before the open interval of the timer around it
-    /// began.
-    ///
-    /// # Errors
-    ///
-    /// As [`Timer::start`]; [`TimerError::Backdate`] for a root, for the future, and for what lies
-    /// before the latest stamp of the timer around it.
-    pub fn start_at(&mut self, backdate: Moment) -> Result<Moment, TimerError> {
-        self.start_from(Some(backdate))
-    }
-
-    fn start_from(&mut self, backdate: Option<Moment>) -> Result<Moment, TimerError> {
-        if self.is_disabled() {
-            return Ok(Moment::default());
-        }
-        let now = self.now();
-        let top = &self.top;
-        if top.slots.n_used() > 0 || top.is(flag::AWAITING) {
-            return Err(TimerError::Start { timer: top.name });
-        }
-        self.refuse_stopped(Action::Start)?;
-        let earliest = match self.around.last() {
-            None => now.saturating_add(1),
-            Some(parent) if parent.no_last => now,
-            Some(parent) => parent.last.min(now),
-        };
-        let at = self.moment(backdate, earliest, now)?;
-        let top = &mut self.top;
-        top.flags &= !flag::PAUSED;
-        top.no_last = false;
-        top.spans = 0;
-        (top.start, top.last) = (at, at);
-        self.tell_top();
-        Ok(Moment(now))
     }
 
     /// Ends the interval and gives it a name.
@@ -228,7 +187,7 @@ impl<C: Clock> Timer<C> {
         let fold = self.top.fold;
         match self.short(name, fold) {
             Some(ticks) => Ok(Moment(ticks)),
-            None => self.long(name, StampOptions::default()),
+            None => self.stamp_any(name, false),
         }
     }
 
@@ -243,7 +202,7 @@ impl<C: Clock> Timer<C> {
         let fold = self.top.fold_add;
         match self.short(name, fold) {
             Some(ticks) => Ok(Moment(ticks)),
-            None => self.long(name, StampOptions::ADD),
+            None => self.stamp_any(name, true),
         }
     }
 
@@ -274,32 +233,40 @@ impl<C: Clock> Timer<C> {
     }
 
     /// The short way of a stamp that others are told of.
-    #[inline]
-    pub(crate) fn short_told(&mut self, name: Name, options: StampOptions) -> Option<i64> {
+    #[inline(always)]
+    pub(crate) fn short_told(&mut self, name: Name, add: bool) -> Option<i64> {
+        let (top, clock) = (&mut *self.top, &self.clock);
         // What a fork asks for takes the long way.
-        if self.top.flags != flag::SHARED || self.armed?.load(Ordering::Relaxed) == 0 {
+        if top.flags != flag::SHARED || self.armed?.load(Ordering::Relaxed) == 0 {
             return None;
         }
-        let fold = match options {
-            StampOptions::ADD => self.top.fold_add,
-            _ if options == StampOptions::default() => self.top.fold,
-            _ => return None,
-        };
-        let clock = &self.clock;
-        let now = self.top.short(name, fold, || clock.direct_ticks())?;
-        if let Some(slot) = self.top.slots.direct(name) {
-            slot.tell(now);
-        }
+        let fold = if add { top.fold_add } else { top.fold };
+        let (now, slot) = top.short_slot(name, fold, || clock.direct_ticks())?;
+        slot.tell(now);
         Some(now)
+    }
+
+    /// A stamp without options, but that it may be added to what was stamped before where `add` is
+    /// true, for which the short way was too short.
+    #[inline(never)]
+    pub(crate) fn stamp_any(&mut self, name: Name, add: bool) -> Result<Moment, TimerError> {
+        if let Some(now) = self.short_told(name, add) {
+            return Ok(Moment(now));
+        }
+        self.wake();
+        if self.top.flags == 0 {
+            let now = self.clock.direct_ticks() as i64;
+            if self.top.first(name, now) {
+                return Ok(Moment(now));
+            }
+        }
+        self.long(name, if add { StampOptions::ADD } else { StampOptions::default() })
     }
 
     /// The whole of a stamp.
     #[inline(never)]
     pub(crate) fn long(&mut self, name: Name, options: StampOptions) -> Result<Moment, TimerError> {
-        if let Some(now) = self.short_told(name, options) {
-            return Ok(Moment(now));
-        }
-        if self.is_disabled() {
+        if self.passes() {
             return Ok(Moment::default());
         }
         let now = self.now();
@@ -367,10 +334,10 @@ impl<C: Clock> Timer<C> {
         Ok(())
     }
 
-    fn print(&self, name: Name, elapsed: i64) {
+    pub(crate) fn print(&self, name: Name, elapsed: i64) {
         let seconds = elapsed.max(0) as f64 / self.clock.ticks_per_second();
         // Who has closed stdout does not want to hear of it.
-        let _ = writeln!(std::io::stdout().lock(), "({}) {name}: {seconds:.4} s", self.top.name);
+        let _ = writeln!(std::io::stdout().lock(), "({}) {name}: {seconds:.4}", self.top.name);
     }
 
     /// Ends the interval without a stamp: its time is in the total only. What awaits its position
@@ -381,7 +348,7 @@ impl<C: Clock> Timer<C> {
     /// [`TimerError::Stopped`]; [`TimerError::Backdate`] as in [`Timer::stamp_with`]. A paused
     /// timer is not refused.
     pub fn blank_stamp(&mut self, options: StampOptions) -> Result<Moment, TimerError> {
-        if self.is_disabled() {
+        if self.passes() {
             return Ok(Moment::default());
         }
         let now = self.now();
@@ -392,178 +359,6 @@ impl<C: Clock> Timer<C> {
         self.top.no_last = false;
         self.settle_cost(now);
         Ok(Moment(now))
-    }
-
-    /// Stops the timer; only a reset revives it. What awaits its position becomes unassigned.
-    ///
-    /// # Errors
-    ///
-    /// [`TimerError::Stopped`].
-    pub fn stop(&mut self) -> Result<Moment, TimerError> {
-        self.stop_from(None, StampOptions::default())
-    }
-
-    /// Stops the timer with options.
-    ///
-    /// # Errors
-    ///
-    /// [`TimerError::Stopped`]; [`TimerError::Backdate`] for a root, and as in
-    /// [`Timer::stamp_with`].
-    pub fn stop_with(&mut self, options: StampOptions) -> Result<Moment, TimerError> {
-        self.stop_from(None, options)
-    }
-
-    /// Stamps and stops.
-    ///
-    /// # Errors
-    ///
-    /// As [`Timer::stamp_with`] and [`Timer::stop_with`].
-    pub fn stop_stamp(
-        &mut self,
-        name: impl Into<Name>,
-        options: StampOptions,
-    ) -> Result<Moment, TimerError> {
-        self.stop_from(Some(name.into()), options)
-    }
-
-    fn stop_from(
-        &mut self,
-        name: Option<Name>,
-        options: StampOptions,
-    ) -> Result<Moment, TimerError> {
-        if self.is_disabled() {
-            return Ok(Moment::default());
-        }
-        let now = self.now();
-        self.refuse_stopped(Action::Stop)?;
-        let earliest =
-            if self.around.is_empty() { now.saturating_add(1) } else { self.earliest(now) };
-        if self.around.is_empty() {
-            self.moment(options.backdate, earliest, now)?;
-        }
-        if name.is_some() {
-            self.refuse_paused(Action::Stamp)?;
-        }
-        let at = self.moment(options.backdate, earliest, now)?;
-        match name {
-            Some(name) => self.record(name, at, options)?,
-            None => {
-                let keep = options.keep_subdivisions.unwrap_or(self.settings.keep_subdivisions);
-                self.assign(None, keep);
-            }
-        }
-        self.finish(at);
-        if options.quick_print.unwrap_or(self.settings.quick_print) {
-            self.print(crate::name!("Total"), self.top.spans - self.top.own);
-        }
-        Ok(Moment(now))
-    }
-
-    /// What every stop does at its end.
-    pub(crate) fn finish(&mut self, at: i64) {
-        let top = &mut *self.top;
-        if top.in_loop.as_ref().is_some_and(|in_loop| in_loop.open) {
-            top.lose_pending();
-        }
-        for i in 0..top.registered.len() {
-            let name = top.registered[i];
-            if top.slots.used(name).is_none() {
-                top.slots.begin(name, Class::Flat).begin(0, top.tag);
-            }
-        }
-        if !top.is(flag::PAUSED) {
-            top.spans += at - top.start;
-        }
-        top.own += std::mem::take(&mut top.calls) * self.cost;
-        top.flags |= flag::STOPPED;
-        self.tell_finish();
-    }
-
-    /// Interrupts the timer. The time since the latest stamp is in the total, but in no stamp.
-    ///
-    /// # Errors
-    ///
-    /// [`TimerError::Stopped`], [`TimerError::Paused`].
-    pub fn pause(&mut self) -> Result<Moment, TimerError> {
-        if self.is_disabled() {
-            return Ok(Moment::default());
-        }
-        let now = self.now();
-        self.refuse_stopped(Action::Pause)?;
-        self.refuse_paused(Action::Pause)?;
-        self.top.spans += now - self.top.start;
-        self.top.flags |= flag::PAUSED;
-        self.top.no_last = true;
-        self.tell_top();
-        Ok(Moment(now))
-    }
-
-    /// Goes on after a pause.
-    ///
-    /// # Errors
-    ///
-    /// [`TimerError::Stopped`]; [`TimerError::Paused`] when it is not paused.
-    pub fn resume(&mut self) -> Result<Moment, TimerError> {
-        if self.is_disabled() {
-            return Ok(Moment::default());
-        }
-        let now = self.now();
-        self.refuse_stopped(Action::Resume)?;
-        if !self.top.is(flag::PAUSED) {
-            let timer = self.top.name;
-            return Err(TimerError::Paused { timer, action: Action::Resume, paused: false });
-        }
-        self.top.flags &= !flag::PAUSED;
-        self.top.no_last = false;
-        (self.top.start, self.top.last) = (now, now);
-        self.tell_top();
-        Ok(Moment(now))
-    }
-
-    /// Makes the timer that has the focus new: it forgets this run, also when it was stopped, and
-    /// keeps its place. Gives the moment at which it starts.
-    ///
-    /// # Errors
-    ///
-    /// [`TimerError::Loop`] in a loop.
-    pub fn reset(&mut self) -> Result<Moment, TimerError> {
-        if self.is_disabled() {
-            return Ok(Moment::default());
-        }
-        if self.top.in_loop.is_some() {
-            let timer = self.top.name;
-            return Err(TimerError::Loop { timer, action: Action::Reset });
-        }
-        let run = self.top.run;
-        self.top.empty();
-        let now = self.open_top();
-        // Whoever opened it still finds it.
-        self.top.run = run;
-        self.top.leave_loop(self.settings.unique);
-        self.tell_reset();
-        Ok(Moment(now))
-    }
-
-    /// Begins again with a new root, named as the first one was; every open timer is given up. The
-    /// settings stay. Gives the moment at which it starts.
-    pub fn reset_root(&mut self) -> Moment {
-        if self.is_disabled() {
-            return Moment::default();
-        }
-        while let Some(parent) = self.around.pop() {
-            let mut child = std::mem::replace(&mut self.top, parent);
-            child.empty();
-            self.top.spare.push(child);
-        }
-        let top = &mut *self.top;
-        top.empty();
-        top.name = self.root_name;
-        (top.save_itrs, top.in_loop) = (true, None);
-        top.registered.clear();
-        let now = self.open_top();
-        self.tell_reset();
-        self.tell_root_name();
-        Moment(now)
     }
 
     /// Gives the root another name.
@@ -619,6 +414,7 @@ impl<C: Clock> Timer<C> {
 
     /// Changes what is done where a call leaves it open.
     pub fn set_settings(&mut self, settings: Settings) {
+        self.wake();
         self.settings = settings;
         self.set_flag(flag::PRINT, settings.quick_print);
         for node in self.around.iter_mut().chain([&mut self.top]) {
@@ -629,6 +425,7 @@ impl<C: Clock> Timer<C> {
     /// Says whether the timer's own time is measured by a second reading of the clock in every
     /// call, which doubles what a stamp costs, or computed from what a stamp was found to cost.
     pub fn set_exact_self_time(&mut self, exact: bool) {
+        self.wake();
         self.set_flag(flag::EXACT, exact);
     }
 
@@ -656,7 +453,7 @@ impl<C: Clock> Timer<C> {
     /// Whether the timer that has the focus is in a loop of its own.
     #[must_use]
     pub fn is_in_loop(&self) -> bool {
-        self.top.in_loop.is_some()
+        self.lazy().is_none() && self.top.in_loop.is_some()
     }
 
     /// Whether the calls do anything; see `GTIMER_DISABLE` in the crate's documentation.
@@ -668,29 +465,13 @@ impl<C: Clock> Timer<C> {
     /// The name of the timer that has the focus.
     #[must_use]
     pub fn focus(&self) -> Name {
-        self.top.name
+        self.lazy().unwrap_or(self.top.name)
     }
 
     /// How many timers are open around the one that has the focus.
     #[must_use]
     pub fn depth(&self) -> usize {
-        self.around.len()
-    }
-}
-
-impl Node {
-    /// Forgets the iterations of the pass that is under way; their time stays in the sums.
-    fn lose_pending(&mut self) {
-        let tag = self.tag;
-        self.slots.all_mut().filter(|slot| slot.tag == tag).for_each(Slot::lose);
-    }
-
-    /// Gives up the pass that is under way.
-    pub(crate) fn lose_pass(&mut self) {
-        self.lose_pending();
-        if let Some(in_loop) = &mut self.in_loop {
-            in_loop.open = false;
-        }
+        self.around.len() + usize::from(self.lazy().is_some())
     }
 }
 

@@ -80,6 +80,9 @@ pub struct StampTimes {
     /// The single iterations, where they were kept, in s.
     #[serde(default)]
     pub itrs: Option<Vec<f64>>,
+    /// Whether its iterations are passes of a loop; gtimer's statistics have such stamps first.
+    #[serde(default)]
+    pub in_loop: bool,
 }
 
 /// The subdivisions that belong to one stamp of their parent.

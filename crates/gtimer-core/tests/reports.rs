@@ -236,6 +236,7 @@ fn stamp(name: &str, itrs: &[f64]) -> StampTimes {
         itr_max: itrs.iter().copied().fold(0.0, f64::max),
         itr_min: itrs.iter().copied().fold(f64::INFINITY, f64::min),
         itrs: (itrs.len() > 1).then(|| itrs.to_vec()),
+        in_loop: itrs.len() > 1,
     }
 }
 

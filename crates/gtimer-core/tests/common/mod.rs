@@ -63,6 +63,7 @@ fn timer(inner: BoxedStrategy<Vec<Times>>) -> BoxedStrategy<Times> {
                     itr_max: itrs.iter().copied().fold(0.0, f64::max),
                     itr_min: nonzero.reduce(f64::min).unwrap_or(0.0),
                     itrs: is_kept.then_some(itrs),
+                    in_loop: is_kept,
                 });
                 times.stamps_sum += cum;
                 times.total += cum;
@@ -102,7 +103,7 @@ pub(crate) fn wild() -> impl Strategy<Value = Times> {
     let stamp = (name(), number(), 0_u64..3, number(), number(), any::<bool>()).prop_map(
         move |(name, cum, itr_num, itr_max, itr_min, is_kept)| {
             let itrs = is_kept.then(|| vec![itr_max, itr_min]);
-            StampTimes { name, cum, itr_num, itr_max, itr_min, itrs }
+            StampTimes { name, cum, itr_num, itr_max, itr_min, itrs, in_loop: is_kept }
         },
     );
     let head = (name(), number(), number(), number(), any::<bool>());

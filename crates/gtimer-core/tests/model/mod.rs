@@ -185,7 +185,7 @@ impl Model {
 
     /// Closes the timer on top and gives it to the one below, which must exist.
     fn close_top(&mut self) {
-        self.abandon_loop(None);
+        self.abandon_loop(None, true);
         let (now, keep) = (self.now, self.keep);
         let mut level = self.levels.pop().expect("a level");
         level.finish(now, keep);
@@ -198,11 +198,12 @@ impl Model {
         }
     }
 
-    /// Ends the loop of the level on top where it has one.
-    fn abandon_loop(&mut self, end_stamp: Option<&str>) {
+    /// Ends the loop of the level on top where it has one. What awaits is kept where `keep` says so,
+    /// else as the setting says.
+    fn abandon_loop(&mut self, end_stamp: Option<&str>, keep: bool) {
         if self.top().in_loop.as_ref().is_some_and(|l| l.open) {
             // A pass that cannot be ended is lost; its times stay in the sums.
-            let _ = self.end_pass(end_stamp, false);
+            let _ = self.end_pass(end_stamp, keep);
         }
         self.top().in_loop = None;
     }
@@ -272,9 +273,7 @@ impl Model {
                 let known = top.slot(name).is_some();
                 let in_loop = top.in_loop.as_ref();
                 let again = in_loop.is_some_and(|l| {
-                    l.members.contains(name)
-                        && !l.entered.contains(name)
-                        && !l.pass.iter().any(|(used, _)| used == name)
+                    l.members.contains(name) && !l.pass.iter().any(|(used, _)| used == name)
                 });
                 if known && !again {
                     return Err("UniqueNameError");
@@ -335,7 +334,7 @@ impl Model {
         while self.levels.len() > at + 1 {
             self.close_top();
         }
-        self.abandon_loop(end_stamp);
+        self.abandon_loop(end_stamp, false);
         if self.top().kind == Kind::Loop {
             self.close_top();
         }
@@ -350,7 +349,7 @@ impl Model {
         while copy.levels.len() > 1 {
             copy.close_top();
         }
-        copy.abandon_loop(None);
+        copy.abandon_loop(None, true);
         let mut root = copy.levels.pop().expect("the root");
         root.finish(self.now, self.keep);
         root.node
@@ -559,12 +558,11 @@ fn add(list: &mut Vec<Node>, mut new: Node, position: Option<&str>) {
 }
 
 fn merge_stamp(old: &mut Stamp, new: &Stamp, save_itrs: bool) {
-    match (&mut old.itrs, &new.itrs) {
-        (Some(itrs), Some(more)) => itrs.extend(more),
-        (None, Some(more)) => old.itrs = Some(more.clone()),
-        (Some(itrs), None) if save_itrs && new.itr_num == 1 => itrs.push(new.cum),
-        (None, None) if save_itrs && new.itr_num == 1 => old.itrs = Some(vec![old.cum, new.cum]),
-        (_, None) => {}
+    if save_itrs && new.itr_num == 1 {
+        old.itrs.get_or_insert_with(|| vec![old.cum]).push(new.cum);
+    }
+    if let Some(more) = &new.itrs {
+        old.itrs.get_or_insert_default().extend(more);
     }
     old.cum += new.cum;
     old.itr_num += new.itr_num;
@@ -651,11 +649,9 @@ impl Machine for Model {
         if top.stopped {
             return Err("StoppedError");
         }
-        let last_t = top.last_t;
-        let at = self.stamp_time(args.backdate, last_t)?;
-        let top = self.top();
+        // A moment is taken, as by `stamp`, but nothing is done with it.
         top.assign(UNASSIGNED, args.keep.unwrap_or(false));
-        top.last_t = Some(at);
+        top.last_t = Some(now);
         Ok(Some(now))
     }
 

@@ -37,8 +37,10 @@ fn differences(recorded: &Run) -> Vec<String> {
     }
     let last = engine.times();
     recorded.last.differences(&Engine::tree(&last), "final", &mut faults);
+    // The texts are of the tree that was read, whether or not the timer ran on.
+    let read = Times { running: false, ..last };
     for (text, expected) in &recorded.texts {
-        faults.extend(line_difference(text.key(), expected, &written(*text, &last)));
+        faults.extend(line_difference(text.key(), expected, &written(*text, &read)));
     }
     faults
 }

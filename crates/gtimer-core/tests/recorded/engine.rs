@@ -167,8 +167,10 @@ impl Machine for Engine {
     }
 
     fn blank_stamp(&mut self, args: StampArgs) -> Answer {
+        // The recorded package takes a moment here, as `stamp` does, and does nothing with it.
+        let args = StampArgs { backdate: None, ..args };
         let result = self.timer.blank_stamp(self.options(args));
-        self.answer(result, args.backdate)
+        self.answer(result, None)
     }
 
     fn pause(&mut self) -> Answer {

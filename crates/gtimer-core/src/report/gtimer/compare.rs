@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt::{self, Write};
 
+use super::report::sum_of_stamps;
 use super::{Below, GtimerFormat, Place, at_most, greatest};
 use crate::times::{Times, UNASSIGNED};
 
@@ -49,21 +50,24 @@ impl<'a, W: Write> Compare<'a, W> {
         let names: Vec<&str> = workers.iter().map(|worker| worker.name.as_str()).collect();
         self.titles(width, "-------", &names)?;
         let totals: Vec<f64> = workers.iter().map(|worker| worker.total).collect();
-        let sums: Vec<f64> = workers.iter().map(|worker| worker.stamps_sum).collect();
-        for (title, values) in [("Total", totals), ("Stamps Sum", sums)] {
+        let title = |out: &mut W, title: &str| match format.delimiter {
+            Some(_) => write!(out, "\n{title}"),
+            None => write!(out, "\n{title:.<name_width$}"),
+        };
+        title(self.out, "Total")?;
+        totals.into_iter().try_for_each(|value| format.cell(self.out, width, Some(value)))?;
+        title(self.out, "Stamps Sum")?;
+        for worker in workers {
             match format.delimiter {
-                Some(_) => write!(self.out, "\n{title}")?,
-                None => write!(self.out, "\n{title:.<name_width$}")?,
-            }
-            for value in values {
-                format.cell(self.out, width, Some(value))?;
+                Some(_) => format.column(self.out, width, &sum_of_stamps(worker))?,
+                None => format.cell(self.out, width, Some(worker.stamps_sum))?,
             }
         }
         self.out.write_char('\n')?;
         for line in lines {
             self.name(line)?;
             for &value in line.values.iter().flatten() {
-                format.cell(self.out, width, value)?;
+                format.cell(self.out, width, value.filter(|&value| value != 0.0))?;
             }
         }
         Ok(())
@@ -72,16 +76,16 @@ impl<'a, W: Write> Compare<'a, W> {
     fn statistics(&mut self, workers: &[Times], lines: &[Line<'_>]) -> fmt::Result {
         let titles = ["Max", "Min", "Mean", "StDev", "Num"];
         self.titles(self.format.compare_number_width, "------", &titles)?;
-        let totals: Vec<f64> = workers.iter().map(|worker| worker.total).collect();
         self.name(&Line { depth: 0, name: "Total", par: false, values: None })?;
-        self.summary(&totals, true)?;
+        let totals = Summary::of(workers.iter().map(|worker| worker.total));
+        self.summary(&totals, Some)?;
         self.out.write_str("\n\n")?;
         for line in lines {
             self.name(line)?;
             if let Some(values) = &line.values {
-                let nonzero: Vec<f64> =
-                    values.iter().flatten().copied().filter(|&value| value != 0.0).collect();
-                self.summary(&nonzero, nonzero.len() > 1)?;
+                // Zeros are left out, of the numbers and of the text.
+                let nonzero = |value| Some(value).filter(|&value| value != 0.0);
+                self.summary(&Summary::of(values.iter().flatten().copied()), nonzero)?;
             }
         }
         Ok(())
@@ -112,19 +116,43 @@ impl<'a, W: Write> Compare<'a, W> {
         self.format.dotted(self.out, self.format.compare_name_width, line.name, line.par)
     }
 
-    fn summary(&mut self, values: &[f64], with_deviation: bool) -> fmt::Result {
+    fn summary(&mut self, summary: &Summary, shown: impl Fn(f64) -> Option<f64>) -> fmt::Result {
         let width = self.format.compare_number_width;
-        let n = values.len() as f64;
-        let mean = (!values.is_empty()).then(|| values.iter().sum::<f64>() / n);
-        let deviation = mean.filter(|_| with_deviation).map(|mean| {
-            (values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / n).sqrt()
-        });
-        let max = values.iter().copied().reduce(f64::max);
-        let min = values.iter().copied().reduce(f64::min);
+        let Summary { max, min, mean, deviation, n } = *summary;
         for value in [max, min, mean, deviation] {
-            self.format.cell(self.out, width, value)?;
+            self.format.cell(self.out, width, shown(value))?;
         }
-        self.format.column(self.out, width, &values.len().to_string())
+        self.format.column(self.out, width, &n.to_string())
+    }
+}
+
+/// Of the values that are not zero; all 0 where there is none.
+#[derive(Clone, Copy, Default)]
+struct Summary {
+    max: f64,
+    min: f64,
+    mean: f64,
+    /// Of the whole population.
+    deviation: f64,
+    n: usize,
+}
+
+impl Summary {
+    fn of(values: impl Iterator<Item = f64>) -> Self {
+        let values: Vec<f64> = values.filter(|&value| value != 0.0).collect();
+        let n = values.len();
+        if n == 0 {
+            return Self::default();
+        }
+        let mean = values.iter().sum::<f64>() / n as f64;
+        let squares = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>();
+        Self {
+            max: values.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+            min: values.iter().copied().fold(f64::INFINITY, f64::min),
+            mean,
+            deviation: (squares / n as f64).sqrt(),
+            n,
+        }
     }
 }
 

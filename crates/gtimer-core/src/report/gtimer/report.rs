@@ -4,7 +4,12 @@ use std::fmt::{self, Write};
 
 use super::super::python::{general, repr};
 use super::{Below, GtimerFormat, Place, at_most, children, greatest};
-use crate::times::{StampTimes, Times, UNASSIGNED};
+use crate::times::{ParallelGroup, StampTimes, Times, UNASSIGNED};
+
+/// The sum of no stamps is written as the whole number 0.
+pub(super) fn sum_of_stamps(times: &Times) -> String {
+    if times.stamps.is_empty() { "0".to_owned() } else { repr(times.stamps_sum) }
+}
 
 /// The numbers of iterations above which a stamp is in the statistics.
 const SINGLE: u64 = 1;
@@ -43,7 +48,7 @@ impl<'a, W: Write> Report<'a, W> {
                 write!(self.out, "\nTimer Report ({name})\n")?;
                 write!(self.out, "\nTimer Name{delimiter}{name}{running}")?;
                 write!(self.out, "\nTotal Time (s){delimiter}{}", repr(times.total))?;
-                write!(self.out, "\nStamps Sum{delimiter}{}", repr(times.stamps_sum))?;
+                write!(self.out, "\nStamps Sum{delimiter}{}", sum_of_stamps(times))?;
                 write!(self.out, "\nSelf Time (Agg.){delimiter}{}", repr(times.self_agg))
             }
             None => {
@@ -75,20 +80,37 @@ impl<'a, W: Write> Report<'a, W> {
                 self.place(place, depth + 1, par)?;
             }
         }
-        if let Some(place) = below.at(UNASSIGNED) {
-            self.line(depth)?;
-            self.out.write_str(UNASSIGNED)?;
-            self.place(place, depth + 1, par)?;
+        if let Some(Place { timers, groups }) = below.at(UNASSIGNED) {
+            // Timers and groups of workers stand apart, each under a line of its own.
+            if !timers.is_empty() {
+                self.line(depth)?;
+                self.out.write_str(UNASSIGNED)?;
+                self.timers(timers, depth + 1, par)?;
+            }
+            if !groups.is_empty() {
+                self.line(depth)?;
+                self.out.write_str(UNASSIGNED)?;
+                self.groups(groups, depth + 1)?;
+            }
         }
         Ok(())
     }
 
     fn place(&mut self, place: &Place<'_>, depth: usize, par: bool) -> fmt::Result {
-        for timer in &place.timers {
+        self.timers(&place.timers, depth, par)?;
+        self.groups(&place.groups, depth)
+    }
+
+    fn timers(&mut self, timers: &[&Times], depth: usize, par: bool) -> fmt::Result {
+        for timer in timers {
             self.timer_name(&timer.name, depth)?;
             self.intervals(timer, depth, par)?;
         }
-        for group in &place.groups {
+        Ok(())
+    }
+
+    fn groups(&mut self, groups: &[&ParallelGroup], depth: usize) -> fmt::Result {
+        for group in groups {
             let Some(worker) = greatest(&group.workers) else { continue };
             self.line(depth)?;
             write!(self.out, "{}{}", group.group, self.format.parallel_symbol)?;
@@ -113,22 +135,30 @@ impl<'a, W: Write> Report<'a, W> {
         lineage: &mut Vec<(&'t str, &'t str)>,
         any: &mut bool,
     ) -> fmt::Result {
-        let shown = self.format.statistics || self.format.list;
-        if shown && times.stamps.iter().any(|stamp| stamp.itr_num > SINGLE) {
+        // The numbers and the list are there for different reasons: where iterations were kept but
+        // none of the stamps has several, the list stands alone, without the name of the timer.
+        let format = self.format;
+        let repeated = times.stamps.iter().any(|stamp| stamp.itr_num > SINGLE)
+            && (format.statistics || format.list);
+        let listed = format.list && times.stamps.iter().any(|stamp| stamp.itrs.is_some());
+        if repeated || listed {
             if !std::mem::replace(any, true) {
                 match self.format.delimiter {
                     Some(_) => self.out.write_str("\n\nLoop Iterations\n")?,
                     None => self.out.write_str("\n\n\nLoop Iterations\n---------------")?,
                 }
             }
-            self.iterations_header(&times.name, lineage)?;
-            if self.format.statistics {
+            if repeated {
+                self.iterations_header(&times.name, lineage)?;
+            }
+            if repeated && format.statistics {
                 self.statistics(&times.stamps)?;
+                self.out.write_char('\n')?;
             }
-            if self.format.list {
+            if listed {
                 self.kept_iterations(&times.stamps)?;
+                self.out.write_char('\n')?;
             }
-            self.out.write_char('\n')?;
         }
         for (position, child) in children(times) {
             lineage.push((&times.name, position));
@@ -169,7 +199,10 @@ impl<'a, W: Write> Report<'a, W> {
             name_cell(self.out, "")?;
             (0..5).try_for_each(|_| format.column(self.out, width, "------"))?;
         }
-        for stamp in stamps.iter().filter(|stamp| stamp.itr_num > SINGLE) {
+        let repeated = |stamp: &&StampTimes| stamp.itr_num > SINGLE;
+        let looped = stamps.iter().filter(|stamp| stamp.in_loop);
+        let others = stamps.iter().filter(|stamp| !stamp.in_loop);
+        for stamp in looped.chain(others).filter(repeated) {
             name_cell(self.out, &stamp.name)?;
             let mean = stamp.cum / stamp.itr_num as f64;
             for value in [stamp.cum, mean, stamp.itr_max, stamp.itr_min] {
@@ -187,12 +220,7 @@ impl<'a, W: Write> Report<'a, W> {
             .iter()
             .filter_map(|stamp| Some((stamp.name.as_str(), stamp.itrs.as_deref()?)))
             .collect();
-        if kept.is_empty() {
-            return Ok(());
-        }
-        // Two empty lines part this table from the one above.
-        let gap = if format.statistics { "\n\n\n" } else { "\n\n" };
-        write!(self.out, "{gap}Iter.")?;
+        self.out.write_str("\n\nIter.")?;
         kept.iter().try_for_each(|(name, _)| format.column(self.out, width, name))?;
         if format.delimiter.is_none() {
             self.out.write_str("\n-----")?;
