@@ -254,7 +254,7 @@ fn print_table(rounds: usize) {
     }
     match disabled_ns() {
         Some(ns) => {
-            println!("{:<32} {ns:>9.2} {:>7.2} {:>7}", "stamp, disabled", ns / bare, "0.5 ns")
+            println!("{:<32} {ns:>9.2} {:>7.2} {:>7}", "stamp, disabled", ns / bare, "0.5 ns");
         }
         None => println!("stamp, disabled: this program could not be started anew"),
     }

@@ -100,6 +100,7 @@ fn stamp(name: &str, cum: f64, itr_num: u64) -> StampTimes {
         itr_max: mean * 1.25,
         itr_min: mean * 0.75,
         itrs: None,
+        in_loop: itr_num > 1,
     }
 }
 

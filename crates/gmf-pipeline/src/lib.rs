@@ -81,5 +81,9 @@ pub use record::{Difference, RunRecord};
 pub use run::{Event, RunControl, RunReport};
 pub use sink::{FolderSink, Sink};
 pub use source::{Extent, MemorySamples, SampleReader, Source, SourceError};
-pub use task::{Integrated, IntegrationFailure};
+pub use task::{Integrated, IntegrationFailure, integrate_entry};
+
+/// For the macro of this crate.
+#[doc(hidden)]
+pub use pm_api as __pm_api;
 pub use timespan::{TimePoint, TimeSpan};

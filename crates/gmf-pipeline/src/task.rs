@@ -8,7 +8,7 @@ use gmf_api::{
     Complex32, Derived, GmfPlan, GridRow, GridRowMut, KernelError, KernelOptions, Optimize,
     Optimized, Optimizer, PreparedSamples, SamplesError,
 };
-use pm_api::backend::catch_panic;
+use pm_api::backend::{TaskEntry, catch_panic};
 use pm_api::{Task, TaskError, Worker};
 use serde::{Deserialize, Serialize};
 
@@ -105,6 +105,21 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
 
 /// The task, for the kernels of `K`.
 pub(crate) struct Integrate<K>(PhantomData<K>);
+
+/// The task of a run with the kernels of `K`, for [`register_kernels!`](crate::register_kernels).
+#[must_use]
+pub fn integrate_entry<K: KernelSet>() -> TaskEntry {
+    TaskEntry::of::<Integrate<K>>()
+}
+
+/// Registers a [`KernelSet`](crate::KernelSet), so that workers in other processes find its task by
+/// name; once in the program, beside the type.
+#[macro_export]
+macro_rules! register_kernels {
+    ($kernels:ty) => {
+        $crate::__pm_api::__register!($crate::integrate_entry::<$kernels>);
+    };
+}
 
 /// What a worker keeps: open channels, a planned kernel, buffers.
 pub(crate) struct Model {

@@ -74,6 +74,15 @@ pub enum PmError {
         /// The task's name, or for plain functions that of their type.
         task: String,
     },
+    /// What a manager needs for its work failed in the middle of a run.
+    #[error("manager {manager:?} could not go on")]
+    Backend {
+        /// The manager's name.
+        manager: &'static str,
+        /// What the system said.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// Not all tasks gave their output.
     #[error("{}", FailedText { failures, n_tasks: *n_tasks })]
     Failed {

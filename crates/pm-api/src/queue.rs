@@ -318,6 +318,27 @@ impl ChunkQueue {
         self.shared.changed.notify_all();
     }
 
+    /// Says that the worker of a chunk, which was taken as by one with a model, has to build its
+    /// model again for it: what follows is [`built`](Self::built) or [`retire`](Self::retire). For
+    /// backends that hand out the next chunk before the one at work is done.
+    pub fn rebuilding(&self, ticket: &Ticket) {
+        let mut state = self.shared.lock();
+        state.n_building += 1;
+        if let Some(flight) = state.flight(ticket) {
+            flight.deadline = None;
+        }
+    }
+
+    /// Takes back a chunk that its worker had and never began, for whoever comes next.
+    pub fn put_back(&self, ticket: Ticket) {
+        let mut state = self.shared.lock();
+        if state.land(&ticket).is_some() {
+            state.returned.push((ticket, None));
+        }
+        drop(state);
+        self.shared.changed.notify_all();
+    }
+
     /// Takes back a chunk from worker `rank`, which could not build a model for it and takes no
     /// more. Returns the tasks that nobody will do now, to be reported by it with its fault: all
     /// that is left if it was the last worker.
@@ -778,6 +799,22 @@ mod tests {
         assert!(matches!(queue.abandon(ticket, fault, US), Verdict::Report(_)));
         assert!(queue.next_deadline().is_none());
         assert!(matches!(queue.finish(late, bad(FailureKind::Error), US), Verdict::Abandoned));
+    }
+
+    #[test]
+    fn a_chunk_that_was_never_begun_goes_to_another_worker_as_it_was() {
+        let queue = divide(&Schedule::Static, 2, 2);
+        let own = queue.take(0, true, || ()).unwrap();
+        let other = queue.take(1, true, || ()).unwrap();
+        queue.put_back(other.clone());
+        let again = queue.take(0, true, || ()).unwrap();
+        assert_eq!((again.indices(), again.attempt()), (other.indices(), 1));
+        // The model is lost between two chunks, and cannot be built again.
+        queue.rebuilding(&again);
+        assert!(matches!(queue.try_take(1, true), Take::Later(None)));
+        assert_eq!(queue.retire(0, again), [], "there is a worker left");
+        assert!(matches!(queue.try_take(1, true), Take::Chunk(_)));
+        assert!(matches!(queue.finish(own, bad(FailureKind::Error), US), Verdict::Report(_)));
     }
 
     /// One worker waits for what the other one has; only cancelling wakes it.

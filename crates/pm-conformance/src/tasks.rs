@@ -280,7 +280,10 @@ impl Task for Obedient {
                 // Not for ever, so that what is left alone in a test program ends with it.
                 Do::Hang => (0..600).for_each(|_| thread::sleep(Duration::from_millis(100))),
                 Do::Signal(signal) => {
-                    let kill = format!("kill -{signal} {}", std::process::id());
+                    // Again and again, since Rust's handler of signal 11 waits for the fault to
+                    // happen once more.
+                    let pid = std::process::id();
+                    let kill = format!("while kill -{signal} {pid}; do sleep 0.01; done");
                     std::process::Command::new("sh").args(["-c", &kill]).status()?;
                     thread::sleep(Duration::from_secs(60));
                 }

@@ -37,39 +37,18 @@ use crate::output::{Gaps, Interrupted, Slower, Usage};
 use crate::timing::timed;
 
 fn main() -> ExitCode {
+    // A worker process of `--backend processes` ends here.
+    if let Err(error) = polychron::worker_entry() {
+        output::complain(&error.into(), false);
+        return ExitCode::FAILURE;
+    }
     let cli = Cli::parse();
     start_logging(cli.command.verbosity());
     let has_output = matches!(cli.command, Command::Analyze(_) | Command::Demo(_));
     #[cfg(feature = "shared-times")]
     session::share();
-    let mut code = 0;
-    let result = match cli.command {
-        Command::Demo(args) => timed("demo", &args.times, args.verbose, || demo::run(&args)),
-        Command::Simulate(args) => {
-            timed("simulate", &args.times, args.verbose, || simulate::run(&args))
-        }
-        Command::Analyze(args) => {
-            timed("analyze", &args.times, args.verbose, || analyze::run(&args))
-        }
-        #[cfg(feature = "shared-times")]
-        Command::Run(args) => session::run::run(&args).map(|ended| code = ended),
-        #[cfg(feature = "shared-times")]
-        Command::Top(args) => session::top::run(&args).map(|ended| code = ended),
-        #[cfg(feature = "shared-times")]
-        Command::Report(args) => session::report::run(&args),
-        #[cfg(feature = "shared-times")]
-        Command::Reap(args) => session::reap::run(&args),
-        Command::Inspect(args) => inspect::run(&args),
-        #[cfg(feature = "plot")]
-        Command::Plot(args) => plot::run(&args),
-        Command::Check(args) => check::run(&args),
-        Command::Completions(args) => shell::completions(&args),
-        Command::Man(args) => shell::man(&args),
-        Command::Merge(args) => merge::run(&args),
-        Command::Times(args) => times::run(&args),
-    };
-    match result {
-        Ok(()) => ExitCode::from(code),
+    match run(cli.command) {
+        Ok(code) => ExitCode::from(code),
         Err(error) => {
             output::complain(&error, has_output);
             if error.is::<Interrupted>() {
@@ -85,6 +64,36 @@ fn main() -> ExitCode {
             }
         }
     }
+}
+
+/// Gives the exit code.
+fn run(command: Command) -> anyhow::Result<u8> {
+    match command {
+        Command::Demo(args) => timed("demo", &args.times, args.verbose, || demo::run(&args)),
+        Command::Simulate(args) => {
+            timed("simulate", &args.times, args.verbose, || simulate::run(&args))
+        }
+        Command::Analyze(args) => {
+            timed("analyze", &args.times, args.verbose, || analyze::run(&args))
+        }
+        #[cfg(feature = "shared-times")]
+        Command::Run(args) => return session::run::run(&args),
+        #[cfg(feature = "shared-times")]
+        Command::Top(args) => return session::top::run(&args),
+        #[cfg(feature = "shared-times")]
+        Command::Report(args) => session::report::run(&args),
+        #[cfg(feature = "shared-times")]
+        Command::Reap(args) => session::reap::run(&args),
+        Command::Inspect(args) => inspect::run(&args),
+        #[cfg(feature = "plot")]
+        Command::Plot(args) => plot::run(&args),
+        Command::Check(args) => check::run(&args),
+        Command::Completions(args) => shell::completions(&args),
+        Command::Man(args) => shell::man(&args),
+        Command::Merge(args) => merge::run(&args),
+        Command::Times(args) => times::run(&args),
+    }
+    .map(|()| 0)
 }
 
 /// Warnings always, more with `-v` and `-vv`; to stderr, so that stdout stays fit for pipes.

@@ -158,6 +158,7 @@ fn the_same_run_divided_otherwise_writes_the_same_bytes() {
     for more in [
         &["--backend", "serial", "--workers", "2"][..],
         &["--backend", "threads", "--workers", "3"],
+        &["--backend", "processes", "--workers", "2"],
         &["--backend", "Threads", "-p"],
         &["-i", "c", "-m", "fgmf"],
         &["-i", "numpy"],

@@ -167,7 +167,7 @@ fn top_shows_the_threads_of_the_demo_live_and_the_report_equals_what_it_saved() 
     top.env("TERM", "xterm-256color");
     let mut screen = Screen::new(top);
     screen.shows("a worker at work", |text| {
-        ["1 running", "(demo)", "(worker)", "(integration)", "kernel", "worker 1", "worker 2"]
+        ["1 running", "(demo)", "(worker)", "(integration) <", "kernel", "worker 1", "worker 2"]
             .iter()
             .all(|part| text.contains(part))
             && text.lines().any(|line| line.contains("running") && line.contains("(worker "))

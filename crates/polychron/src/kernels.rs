@@ -7,6 +7,8 @@ use gmf_pipeline::{KernelChoice, KernelSet};
 #[derive(Debug, Clone, Copy)]
 pub struct Kernels;
 
+gmf_pipeline::register_kernels!(Kernels);
+
 impl KernelSet for Kernels {
     const TASK_NAME: &'static str = "polychron::integrate";
 

@@ -10,6 +10,7 @@
 //! | [`jobdiv`]       | `jobdiv`       | dividing tasks among jobs                       |           |
 //! | [`pm`]           | `pm-api`       | tasks, runs, results; the serial manager        |           |
 //! | `threads`        | `pm-threads`   | the manager on threads                          | `threads` |
+//! | `processes`      | `pm-proc`      | the manager on worker processes                 | `processes` |
 //! | [`digital_rf`]   | `digital-rf`   | reading and writing recordings                  |           |
 //! | [`gmf`]          | `gmf-api`      | parameters, grids and the reference of the filter |         |
 //! | `gmf_cpu`        | `gmf-cpu`      | the filter on the CPU                           | `cpu`     |
@@ -22,7 +23,7 @@
 //! assert_eq!((manager.name(), manager.n_workers()), ("threads", 2));
 //!
 //! let unknown = polychron::create_parallel_manager("cloud", None).unwrap_err();
-//! assert!(unknown.to_string().contains("serial, threads"));
+//! assert!(unknown.to_string().contains("serial, threads, processes"));
 //! # Ok::<(), polychron::pm::PmError>(())
 //! ```
 //!
@@ -82,9 +83,11 @@ pub use gmf_pipeline;
 pub use gtimer_core;
 pub use jobdiv;
 pub use kernels::Kernels;
-pub use managers::{create_parallel_manager, managers};
+pub use managers::{create_parallel_manager, managers, worker_entry};
 pub use pm_api as pm;
-pub use pm_api::{register_spmd, register_task, task, worker_entry};
+pub use pm_api::{register_spmd, register_task, task};
+#[cfg(feature = "processes")]
+pub use pm_proc as processes;
 #[cfg(feature = "threads")]
 pub use pm_threads as threads;
 #[cfg(feature = "shared-times")]

@@ -2,12 +2,15 @@
 
 use pm_api::{ManagerOptions, ManagerRegistry, ParallelManager, PmError};
 
-/// The managers of this build, by name: `serial`, and `threads` with the feature of that name.
+/// The managers of this build, by name: `serial`, and `threads` and `processes` with the features of
+/// these names.
 #[must_use]
 pub fn managers() -> ManagerRegistry {
     let registry = ManagerRegistry::new();
     #[cfg(feature = "threads")]
     let registry = registry.with("threads", pm_threads::ThreadsManager::create);
+    #[cfg(feature = "processes")]
+    let registry = registry.with("processes", pm_proc::ProcessesManager::create);
     registry
 }
 
@@ -29,4 +32,21 @@ pub fn create_parallel_manager(
     let mut options = ManagerOptions::default();
     options.n_workers = n_workers;
     managers().create(name, &options)
+}
+
+/// Serves as a worker, and ends the process, if it was started as one; else returns at once. The
+/// first line of `main` of a program whose tasks may run in other processes.
+///
+/// As [`pm_api::worker_entry`]; with the feature `timing`, what such a worker does is timed for the
+/// program that started it.
+///
+/// # Errors
+///
+/// [`PmError::DuplicateTask`] if two tasks of the program have the same name.
+pub fn worker_entry() -> Result<(), PmError> {
+    #[cfg(all(feature = "timing", feature = "processes"))]
+    if pm_proc::is_worker() {
+        crate::time_workers();
+    }
+    pm_api::worker_entry()
 }

@@ -23,6 +23,14 @@ pub fn time_workers() -> bool {
     *DONE.get_or_init(|| set_observer(Box::new(Observer)).is_ok())
 }
 
+/// Whether this process is there for one worker, so that its times must travel in any case.
+fn in_worker_process() -> bool {
+    #[cfg(feature = "processes")]
+    return pm_proc::is_worker();
+    #[cfg(not(feature = "processes"))]
+    false
+}
+
 struct Observer;
 
 struct TimedRun {
@@ -50,7 +58,8 @@ impl RunWatch for TimedRun {
     fn worker_started(&self, rank: usize) -> Box<dyn WorkerWatch> {
         // One worker on the thread that started the run is that thread's own work. Among several,
         // it is alone in a process of its own, and its times must travel.
-        let is_own = self.n_workers == 1 && thread::current().id() == self.starter;
+        let is_own =
+            self.n_workers == 1 && thread::current().id() == self.starter && !in_worker_process();
         if !enabled() || is_own {
             return Box::new(UntimedWorker);
         }

@@ -5,7 +5,7 @@
 //! | line       | what is timed                                                                  |
 //! | ---------- | ------------------------------------------------------------------------------ |
 //! | `cold`     | a new reader copies and checks all numbers: files are listed, opened, read twice |
-//! | `kept`     | the same reader again: files listed and read once, nothing has changed            |
+//! | `kept`     | the same reader again: files read once, nothing has changed                       |
 //! | `snapshot` | and trees with names made of them, which is more than the numbers                 |
 //! | `publish`  | one publication of a node, without a clock                                        |
 

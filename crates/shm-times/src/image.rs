@@ -1,5 +1,7 @@
 //! Copies of files, taken apart. Nothing in them is believed.
 
+use std::sync::Arc;
+
 use crate::alive::Identity;
 use crate::label::Label;
 use crate::layout::{
@@ -10,7 +12,7 @@ use crate::layout::{
     SLOT_BYTES_AT, START_AT, STATE_AT, SUMMARY, name_place, segment_base,
 };
 use crate::snapshot::{LaneTimes, NoteKind};
-use crate::tree::Forest;
+use crate::tree::{Forest, Names};
 use gtimer_core::publish::Values;
 
 /// What the header of a file says.
@@ -42,11 +44,12 @@ pub(crate) struct Parts<'a> {
 }
 
 /// A slot of a file.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Slot {
     pub(crate) number: u32,
     pub(crate) kind: u32,
-    pub(crate) name: String,
+    /// An index of the names.
+    pub(crate) name: u32,
     pub(crate) parent: u32,
     pub(crate) position: u32,
     pub(crate) lane: u32,
@@ -57,10 +60,12 @@ pub(crate) fn word16(bytes: &[u8], at: usize) -> u16 {
     bytes.get(at..at + 2).map_or(0, |word| u16::from_ne_bytes([word[0], word[1]]))
 }
 
+#[inline]
 pub(crate) fn word32(bytes: &[u8], at: usize) -> u32 {
     bytes.get(at..at + 4).and_then(|word| word.try_into().ok()).map_or(0, u32::from_ne_bytes)
 }
 
+#[inline]
 pub(crate) fn word64(bytes: &[u8], at: usize) -> u64 {
     bytes.get(at..at + 8).and_then(|word| word.try_into().ok()).map_or(0, u64::from_ne_bytes)
 }
@@ -153,38 +158,68 @@ pub(crate) fn whole_values(slot: &[u8]) -> Option<Values> {
     Values::from_words_checked(words(slot))
 }
 
-/// The slots of the files of a process, or of a summary, in the order of their numbers. Names may
-/// be given many times by a hostile file, so together they take at most four times its length.
-pub(crate) fn slots(segments: &[Parts<'_>], notes: &mut Vec<NoteKind>) -> Vec<Slot> {
-    let mut slots = Vec::new();
-    let whole: usize = segments.iter().map(|file| file.len).sum();
-    let mut room = 4 * whole;
-    let mut bad_names = 0_usize;
+/// What the slots of some files are called: needed anew only when slots or names come or change.
+#[derive(Debug)]
+pub(crate) struct Named {
+    pub(crate) names: Arc<Names>,
+    /// The name of each slot that counts, in their order.
+    of_slots: Vec<u32>,
+    /// Names that are not in their place.
+    bad: usize,
+}
+
+impl Named {
+    /// Names may be given many times by a hostile file, so together they take at most four times
+    /// its length.
+    pub(crate) fn of(segments: &[Parts<'_>]) -> Self {
+        let whole: usize = segments.iter().map(|file| file.len).sum();
+        let mut room = 4 * whole;
+        let mut names = Names::default();
+        let mut of_slots = Vec::new();
+        let mut bad = 0;
+        for file in segments {
+            let names_at = file.len - file.names.len();
+            for record in records(file).map(|(_, record)| record).filter(|record| counts(record)) {
+                let (name_at, len) = name_place(word64(record, NAME_AT));
+                let start = name_at.checked_sub(names_at);
+                let name = start.and_then(|at| file.names.get(at..at.checked_add(len)?));
+                let name = if len == 0 { Some(&[][..]) } else { name };
+                of_slots.push(match name {
+                    Some(name) if len <= MAX_NAME && len <= room => {
+                        room -= len;
+                        names.intern(&text(name))
+                    }
+                    _ => {
+                        bad += 1;
+                        names.intern("(damaged)")
+                    }
+                });
+            }
+        }
+        Self { names: Arc::new(names), of_slots, bad }
+    }
+}
+
+/// The records behind the header, with their numbers in the file.
+fn records<'a>(file: &Parts<'a>) -> impl Iterator<Item = (usize, &'a [u8])> {
+    file.slots.chunks_exact(SLOT_BYTES).enumerate().skip(HEADER_SLOTS as usize)
+}
+
+fn counts(record: &[u8]) -> bool {
+    (1..=KIND_FOLDED).contains(&word32(record, KIND_AT))
+}
+
+/// The slots of the files of a process, or of a summary, in the order of their numbers.
+pub(crate) fn slots(segments: &[Parts<'_>], named: &Named, notes: &mut Vec<NoteKind>) -> Vec<Slot> {
+    let mut slots = Vec::with_capacity(named.of_slots.len());
+    let mut names = named.of_slots.iter();
     for (at, file) in segments.iter().enumerate() {
         let base = segment_base(at);
-        let names_at = file.len - file.names.len();
-        let records = file.slots.chunks_exact(SLOT_BYTES).enumerate();
-        for (slot, record) in records.skip(HEADER_SLOTS as usize) {
-            let kind = word32(record, KIND_AT);
-            if !(1..=KIND_FOLDED).contains(&kind) {
-                continue;
-            }
-            let (name_at, len) = name_place(word64(record, NAME_AT));
-            let name = name_at.checked_sub(names_at).and_then(|at| file.names.get(at..at + len));
-            let name = if len == 0 { Some(&[][..]) } else { name };
-            let name = match name {
-                Some(name) if len <= MAX_NAME && len <= room => {
-                    room -= len;
-                    text(name)
-                }
-                _ => {
-                    bad_names += 1;
-                    String::from("(damaged)")
-                }
-            };
+        for (slot, record) in records(file).filter(|(_, record)| counts(record)) {
+            let Some(&name) = names.next() else { break };
             slots.push(Slot {
                 number: base + slot as u32,
-                kind,
+                kind: word32(record, KIND_AT),
                 name,
                 parent: word32(record, PARENT_AT),
                 position: word32(record, POSITION_AT),
@@ -193,8 +228,9 @@ pub(crate) fn slots(segments: &[Parts<'_>], notes: &mut Vec<NoteKind>) -> Vec<Sl
             });
         }
     }
-    if bad_names > 0 {
-        notes.push(NoteKind::Damaged { what: format!("{bad_names} names outside their place") });
+    if named.bad > 0 {
+        let what = format!("{} names outside their place", named.bad);
+        notes.push(NoteKind::Damaged { what });
     }
     slots
 }
@@ -237,8 +273,9 @@ pub fn read_segment(bytes: &[u8]) -> Result<(Vec<LaneTimes>, Vec<NoteKind>), Not
     let (slots_part, names) =
         (&bytes[..header.n_slots * SLOT_BYTES], &bytes[bytes.len() - header.names_len..]);
     let parts = Parts { slots: slots_part, names, len: bytes.len() };
-    let slots = slots(&[parts], &mut notes);
-    let forest = Forest::grow(&slots, None, &mut notes);
+    let named = Named::of(&[parts]);
+    let slots = slots(&[parts], &named, &mut notes);
+    let forest = Forest::grow(&slots, named.names, None, &mut notes);
     let lanes = forest.lane_times(header.state == SUMMARY, &mut notes);
     Ok((lanes, notes))
 }

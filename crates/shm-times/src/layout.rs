@@ -14,7 +14,7 @@ pub(crate) const MINOR: u16 = 0;
 pub(crate) const ENDIAN: u32 = 0x0102_0304;
 
 /// Bytes before the first slot.
-pub(crate) const HEADER_BYTES: usize = 4096;
+pub(crate) const HEADER_BYTES: usize = 1024;
 /// Bytes of a slot: the record of a node.
 pub(crate) const SLOT_BYTES: usize = 128;
 /// Slots that the header takes the place of, so that no node has a number below this.
@@ -57,7 +57,7 @@ pub(crate) const DROPPED_AT: usize = 288;
 pub(crate) const LABEL_AT: usize = 296;
 pub(crate) const RANK_AT: usize = 304;
 /// Two places for a label, so that the old one stays whole while a new one is written.
-pub(crate) const LABELS_AT: [usize; 2] = [1024, 1024 + MAX_LABEL];
+pub(crate) const LABELS_AT: [usize; 2] = [512, 512 + MAX_LABEL];
 
 // A slot.
 pub(crate) const NAME_AT: usize = 104;

@@ -3,6 +3,7 @@
 
 #![expect(unsafe_code, reason = "mapped memory and the hooks of the C library need it")]
 
+use std::cell::Cell;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::sync::Once;
@@ -101,7 +102,41 @@ struct Life {
 
 static LIVES: Leaked<Life> = Leaked::none();
 
+/// Who may not be interrupted by whom: -1 while a lock is being made, else the number of forks that
+/// go on. A child forked between would keep a lock that nobody closes in it.
+static FORKS: AtomicI32 = AtomicI32::new(0);
+/// How often a thread yields to another at most: some tenths of a second. Whoever stands in the way
+/// for longer was itself interrupted by the one that waits, in a signal handler.
+const PATIENCE: u32 = 100_000;
+
+thread_local! {
+    static COUNTED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Replaces the number of forks, when it is one that may be; gives whether it was in time.
+fn change_forks(to: impl Fn(i32) -> Option<i32>) -> bool {
+    for _ in 0..PATIENCE {
+        if FORKS.fetch_update(Ordering::AcqRel, Ordering::Relaxed, &to).is_ok() {
+            return true;
+        }
+        std::thread::yield_now();
+    }
+    false
+}
+
+extern "C" fn before_fork() {
+    COUNTED.set(change_forks(|forks| (forks >= 0).then_some(forks + 1)));
+}
+
+extern "C" fn forked_parent() {
+    if COUNTED.replace(false) {
+        FORKS.fetch_sub(1, Ordering::Release);
+    }
+}
+
 extern "C" fn forked_child() {
+    COUNTED.set(false);
+    FORKS.store(0, Ordering::Relaxed);
     let mut life = LIVES.get();
     while let Some(Life { armed, lock, next, .. }) = life {
         // The kernel has zeroed the word already where it knows MADV_WIPEONFORK.
@@ -126,11 +161,14 @@ extern "C" fn at_exit() {
     }
 }
 
-/// Keeps the lock until the process ends, and no longer: a forked child gives it up at once. Gives
-/// the word that is one here and zero in a forked child.
+/// Keeps the lock that `make` gives until the process ends, and no longer: a forked child gives it
+/// up at once. Gives the word that is one here and zero in a forked child.
 ///
 /// Only one thread at a time may call this.
-pub(crate) fn hold(lock: OwnedFd, first: Segment) -> io::Result<&'static AtomicU32> {
+pub(crate) fn hold(
+    first: Segment,
+    make: impl FnOnce() -> io::Result<OwnedFd>,
+) -> io::Result<&'static AtomicU32> {
     static HOOKS: Once = Once::new();
     let page: MmapRaw = MmapOptions::new().len(4096).map_anon()?.into();
     let page: &'static MmapRaw = Box::leak(Box::new(page));
@@ -139,17 +177,24 @@ pub(crate) fn hold(lock: OwnedFd, first: Segment) -> io::Result<&'static AtomicU
     // SAFETY: a page is large and aligned enough, stays mapped, and holds nothing else.
     let armed: &'static AtomicU32 = unsafe { &*page.as_ptr().cast() };
     armed.store(1, Ordering::Relaxed);
-    let lock: RawFd = lock.into_raw_fd();
-    let life = Life { armed, lock: AtomicI32::new(lock), first, next: LIVES.get() };
-    LIVES.set(Box::leak(Box::new(life)));
     HOOKS.call_once(|| {
-        // SAFETY: both functions do nothing but atomic loads and stores, and `close`. A failure
-        // (no memory) is harmless: the kernel's own zeroing remains, and an end goes unsaid.
+        // SAFETY: the functions do nothing but atomic loads and stores, yield, and `close`. A
+        // failure (no memory) is harmless: the kernel's own zeroing remains, and an end goes unsaid.
         unsafe {
-            libc::pthread_atfork(None, None, Some(forked_child));
+            libc::pthread_atfork(Some(before_fork), Some(forked_parent), Some(forked_child));
             libc::atexit(at_exit);
         }
     });
+    let in_time = change_forks(|forks| (forks == 0).then_some(-1));
+    let lock = make();
+    if let Ok(lock) = lock.as_ref() {
+        let lock = AtomicI32::new(lock.as_raw_fd());
+        LIVES.set(Box::leak(Box::new(Life { armed, lock, first, next: LIVES.get() })));
+    }
+    if in_time {
+        FORKS.store(0, Ordering::Release);
+    }
+    let _: RawFd = lock?.into_raw_fd();
     Ok(armed)
 }
 
@@ -161,9 +206,18 @@ pub(crate) fn is_privileged() -> bool {
 
 /// The monotonic clock, in ns.
 pub(crate) fn monotonic_ns() -> u64 {
+    clock_ns(libc::CLOCK_MONOTONIC)
+}
+
+/// The clock that file times are taken from, in ns since 1970.
+pub(crate) fn file_clock_ns() -> u64 {
+    clock_ns(libc::CLOCK_REALTIME_COARSE)
+}
+
+fn clock_ns(clock: libc::clockid_t) -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: writes to `time` alone. It cannot fail: every Linux has this clock.
-    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
+    // SAFETY: writes to `time` alone. It cannot fail: every Linux has these clocks.
+    unsafe { libc::clock_gettime(clock, &raw mut time) };
     (time.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(time.tv_nsec as u64)
 }
 

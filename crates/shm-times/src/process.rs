@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::{BuildHasher, RandomState};
-use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -119,9 +118,11 @@ impl Process {
             // The mapping keeps its open file, in a forked child too. The lock must belong to
             // another one, or a child would keep it when this process is gone.
             let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let lock: OwnedFd = rustix::fs::openat(session.fd(), &*new, flags, Mode::empty())?;
-            rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
-            let armed = map::hold(lock, first)?;
+            let armed = map::hold(first, || {
+                let lock = rustix::fs::openat(session.fd(), &*new, flags, Mode::empty())?;
+                rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
+                Ok(lock)
+            })?;
             rustix::fs::renameat(session.fd(), &*new, session.fd(), &*name)?;
             Ok((first, armed))
         })();

@@ -1,25 +1,28 @@
 //! Reading what the processes of a session measure, by copies.
 //!
-//! A file is copied twice. A record counts where its sequence number and its valid copy are the
-//! same in both, and then it is what stood there between the two: so all of those together are one
-//! moment's. What was written in between is read again, alone. PROOF.md says why that is enough.
+//! A file is copied with one call to the kernel and compared with the copy before. Where only
+//! numbers have changed, each record that did counts when its check fits, and a look at the merges
+//! says that none began or ended meanwhile. Where more has changed, it is copied again. PROOF.md
+//! says why that is enough.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
+use std::mem::take;
 use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{Ordering, fence};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{FileType, FlockOperation, Mode, OFlags, Stat};
 
 use crate::alive::{Identity, is_gone};
 use crate::error::SessionError;
-use crate::image::{Header, Parts, slots, text, values, whole_values, word32, word64};
+use crate::image::{Header, Named, Parts, slots, text, values, whole_values, word32, word64};
 use crate::layout::{
-    ENDED, HEADER_BYTES, KIND_AT, KIND_INFO, MAX_BYTES, MAX_SEGMENTS, N_SLOTS_AT, NAME_AT,
+    ENDED, HEADER_BYTES, KIND_AT, KIND_INFO, MAX_BYTES, MAX_SEGMENTS, NAME_AT, NAMES_AT,
     POSITION_AT, RANK_AT, SLOT_BYTES, SUMMARY, segment_bytes,
 };
-use crate::map::monotonic_ns;
+use crate::map::{file_clock_ns, monotonic_ns};
 use crate::session::{PROCESS_PREFIX, RETIRED, SUFFIX, Session};
 use crate::snapshot::{
     LaneTimes, Note, NoteKind, ProcessState, ProcessTimes, RetiredTimes, Snapshot,
@@ -29,9 +32,12 @@ use crate::tree::Forest;
 /// Files that are read at most: a directory of more is not one of our sessions.
 const MAX_FILES: usize = 16_384;
 /// How much of a file is read at first, before it is known how much of it counts.
-const FIRST_LOOK: usize = 32 * 1024;
-/// What of a header changes.
-const CHANGING: Range<usize> = N_SLOTS_AT..RANK_AT + 8;
+const FIRST_LOOK: usize = 8 * 1024;
+/// The part of a header that says what the rest means; labels stand behind it.
+const HEADER_WORDS: usize = RANK_AT + 8;
+/// How long before a look at a directory its last change must be, so that a further one would show,
+/// in ns: the kernel's file times advance in steps of 10 ms at most.
+const SETTLED_NS: u64 = 20_000_000;
 /// How often a record is read again that was written meanwhile.
 const RECORD_ATTEMPTS: usize = 64;
 /// How often a process is read again of which a merge began or ended meanwhile.
@@ -39,14 +45,37 @@ const PROCESS_ATTEMPTS: usize = 8;
 /// How often everything is read again because ended processes were folded meanwhile.
 const SESSION_ATTEMPTS: usize = 8;
 
-/// Reads a session again and again: it keeps the files open, and where a process was idle since the
-/// last time, one look at its file suffices.
+/// Reads a session again and again: it keeps the files open and what it saw in them, lists the
+/// directory only when that has changed, and needs one look at each file and no memory anew where
+/// only numbers have changed.
 #[derive(Debug)]
 pub struct Reader {
     session: Session,
-    here: Identity,
-    processes: HashMap<String, Copies>,
-    looks: Looks,
+    here: OnceLock<Identity>,
+    /// By the name of the first file without its ending; `None` until it could be read.
+    processes: BTreeMap<String, Option<Copies>>,
+    /// When the directory had changed last when it was listed, where a later change would show.
+    listed: Option<Time>,
+    /// Files in the directory that are not read, since there are too many.
+    too_many: usize,
+    summary: Summary,
+    /// What a look at a file saw, used again for the next file.
+    look: Vec<u8>,
+}
+
+/// A file time: s, ns.
+type Time = (i64, u64);
+
+/// What tells a summary from the next: its inode, its length, and when it was written.
+type SummaryId = (u64, u64, Time);
+
+/// What was read of the summary, which is replaced but never changed.
+#[derive(Debug, Default)]
+struct Summary {
+    id: Option<SummaryId>,
+    retired: Vec<RetiredTimes>,
+    folded: BTreeSet<String>,
+    notes: Vec<Note>,
 }
 
 /// The copies of the files of one process.
@@ -55,6 +84,8 @@ struct Copies {
     files: Vec<FileCopy>,
     /// Records that could not be read whole the last time.
     busy: usize,
+    /// What the slots are called; `None` when that must be found out again.
+    named: Option<Named>,
 }
 
 #[derive(Debug)]
@@ -65,19 +96,60 @@ struct FileCopy {
     header: Header,
     /// The header and the slots, as far as they count.
     slots: Vec<u8>,
-    /// What changes when a slot does, for each slot: so that unchanged ones need no second look.
+    /// What changes when a slot does, for each slot.
     marks: Vec<Mark>,
     names: Vec<u8>,
+    /// The first bytes of the first and of the last slot that tells of merges.
+    infos: Option<(usize, usize)>,
 }
 
 /// The sequence number, the name, and the position with the parent.
 type Mark = [u64; 3];
 
-/// What two looks at a file saw, used again for the next file.
+/// The memory of a copy that is no longer needed.
 #[derive(Debug, Default)]
-struct Looks {
-    first: Vec<u8>,
-    second: Vec<u8>,
+struct Room {
+    slots: Vec<u8>,
+    marks: Vec<Mark>,
+    names: Vec<u8>,
+}
+
+/// Memory for the next copies: pages that are new to a process cost more than what is read into
+/// them. Never waited for, since a forked child may find it locked.
+static SPARE: Mutex<Vec<Room>> = Mutex::new(Vec::new());
+/// How much memory is kept at most: so many copies, of so many bytes of slots and of names each.
+const SPARE_COPIES: usize = 64;
+const SPARE_BYTES: usize = 64 * 1024;
+
+impl Drop for FileCopy {
+    fn drop(&mut self) {
+        let (mut slots, mut names) = (take(&mut self.slots), take(&mut self.names));
+        let mut marks = take(&mut self.marks);
+        if slots.capacity().max(names.capacity()) <= SPARE_BYTES
+            && let Ok(mut spare) = SPARE.try_lock()
+            && spare.len() < SPARE_COPIES
+        {
+            slots.clear();
+            marks.clear();
+            names.clear();
+            spare.push(Room { slots, marks, names });
+        }
+    }
+}
+
+/// What no slot has: so many publications take decades.
+const UNSEEN: Mark = [u64::MAX; 3];
+
+/// How a file differs from the copy before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Change {
+    Nothing,
+    /// Only numbers, so that each record can be looked at for itself.
+    Numbers,
+    /// A merge began or ended, or something is elsewhere, so that records may not fit together.
+    Moves,
+    /// What slots there are, or what they are called.
+    Names,
 }
 
 /// What the files of a process say, copied and checked.
@@ -110,9 +182,12 @@ impl Reader {
     pub fn new(session: &Session) -> Self {
         Self {
             session: session.clone(),
-            here: Identity::own(),
-            processes: HashMap::new(),
-            looks: Looks::default(),
+            here: OnceLock::new(),
+            processes: BTreeMap::new(),
+            listed: None,
+            too_many: 0,
+            summary: Summary::default(),
+            look: Vec::new(),
         }
     }
 
@@ -122,25 +197,30 @@ impl Reader {
     ///
     /// As [`Session::snapshot`].
     pub fn snapshot(&mut self) -> Result<Snapshot, SessionError> {
-        let mut notes = Vec::new();
-        for _ in 0..SESSION_ATTEMPTS {
-            notes.clear();
+        let mut attempts = 1;
+        loop {
             // Whoever folds a process first says so there, and then removes its files. So what is
             // found after this and is not named there, is not in these sums.
-            let before = self.retired_id();
-            let (retired, folded) = self.retired(&mut notes);
-            let stems = self.refresh_except(&folded, &mut notes)?;
-            let processes =
-                stems.iter().filter_map(|stem| self.times_of(stem, &mut notes)).collect();
-            if self.retired_id() == before {
+            self.read_summary();
+            let mut notes = self.summary.notes.clone();
+            self.refresh_all(&mut notes)?;
+            let here = *self.here.get_or_init(Identity::own);
+            let mut processes = Vec::with_capacity(self.processes.len());
+            for (stem, copies) in &mut self.processes {
+                if let Some(copies) = copies
+                    && !self.summary.folded.contains(stem)
+                {
+                    processes.push(copies.times(stem, here, &mut notes));
+                }
+            }
+            // Where somebody folds without pause, what is left is right but for processes counted
+            // twice.
+            if self.summary_id() == self.summary.id || attempts > SESSION_ATTEMPTS {
+                let retired = self.summary.retired.clone();
                 return Ok(self.assemble(processes, retired, notes));
             }
+            attempts += 1;
         }
-        // Somebody folds without pause; what is left is right but for processes counted twice.
-        let (retired, folded) = self.retired(&mut notes);
-        let stems = self.refresh_except(&folded, &mut notes)?;
-        let processes = stems.iter().filter_map(|stem| self.times_of(stem, &mut notes)).collect();
-        Ok(self.assemble(processes, retired, notes))
     }
 
     /// Brings the copies up to date, without making trees of them: what a snapshot costs the memory
@@ -150,8 +230,8 @@ impl Reader {
     ///
     /// As [`Session::snapshot`].
     pub fn refresh(&mut self) -> Result<usize, SessionError> {
-        let stems = self.refresh_except(&[], &mut Vec::new())?;
-        let files = stems.iter().filter_map(|stem| self.processes.get(stem)).flat_map(|p| &p.files);
+        self.refresh_all(&mut Vec::new())?;
+        let files = self.processes.values().flatten().flat_map(|copies| &copies.files);
         Ok(files.map(|file| file.marks.len()).sum())
     }
 
@@ -167,13 +247,18 @@ impl Reader {
     }
 
     /// What changes when a summary is written.
-    fn retired_id(&self) -> Option<(u64, u64)> {
+    fn summary_id(&self) -> Option<SummaryId> {
         let flags = rustix::fs::AtFlags::SYMLINK_NOFOLLOW;
         let stat = rustix::fs::statat(self.session.fd(), RETIRED, flags).ok()?;
-        Some((stat.st_ino, stat.st_size as u64))
+        Some((stat.st_ino, stat.st_size as u64, modified(&stat)))
     }
 
-    fn retired(&mut self, notes: &mut Vec<Note>) -> (Vec<RetiredTimes>, Vec<String>) {
+    /// Reads the summary, unless it is the one that was read before.
+    fn read_summary(&mut self) {
+        let id = self.summary_id();
+        if id.is_some() && id == self.summary.id {
+            return;
+        }
         let mut found = Vec::new();
         let forest = match read_retired(&self.session, &mut found) {
             Ok(forest) => forest.unwrap_or_default(),
@@ -192,58 +277,91 @@ impl Reader {
             let Lane { label, processes, killed } = Lane::of(lane);
             retired.push(RetiredTimes { label, processes, killed, times });
         }
-        notes.extend(found.into_iter().map(|kind| Note { file: RETIRED.to_owned(), kind }));
-        (retired, forest.folded)
+        let notes = found.into_iter().map(|kind| Note { file: RETIRED.to_owned(), kind }).collect();
+        let folded = forest.folded.into_iter().collect();
+        self.summary = Summary { id, retired, folded, notes };
     }
 
-    /// Copies what all processes say, those apart that a summary has. Gives their names.
-    fn refresh_except(
-        &mut self,
-        folded: &[String],
-        notes: &mut Vec<Note>,
-    ) -> Result<Vec<String>, SessionError> {
-        let mut stems = process_files(&self.session)?;
-        stems.retain(|stem, _| !folded.contains(stem));
-        if stems.len() > MAX_FILES {
-            let kind = NoteKind::TooMany { more: stems.len() - MAX_FILES };
+    /// Copies what all processes say, those apart that the summary has.
+    fn refresh_all(&mut self, notes: &mut Vec<Note>) -> Result<(), SessionError> {
+        self.list()?;
+        if self.too_many > 0 {
+            let kind = NoteKind::TooMany { more: self.too_many };
             notes.push(Note { file: self.session.dir().display().to_string(), kind });
-            while stems.len() > MAX_FILES {
-                stems.pop_last();
-            }
         }
-        self.processes.retain(|stem, _| stems.contains_key(stem));
-        let mut read = Vec::new();
-        for stem in stems.into_keys() {
-            match self.refresh_one(&stem) {
-                Ok(()) => read.push(stem),
-                Err(kind) => {
-                    self.processes.remove(&stem);
-                    notes.extend(kind.map(|kind| Note {
+        for (stem, copies) in &mut self.processes {
+            if self.summary.folded.contains(stem) {
+                continue;
+            }
+            if let Err(kind) = refresh_one(&self.session, stem, copies, &mut self.look) {
+                *copies = None;
+                notes.extend(
+                    kind.map(|kind| Note {
                         file: text(format!("{stem}{SUFFIX}").as_bytes()),
                         kind,
-                    }));
-                }
+                    }),
+                );
             }
         }
-        Ok(read)
+        Ok(())
     }
 
-    /// Copies what one process says; `None` as the error when its file is gone meanwhile.
-    fn refresh_one(&mut self, stem: &str) -> Result<(), Option<NoteKind>> {
-        if !self.processes.contains_key(stem) {
-            let mut first = FileCopy::open(&self.session, &format!("{stem}{SUFFIX}"))?;
-            first.refresh(&mut self.looks)?;
-            if first.header.segment != 0 || first.header.state == SUMMARY {
-                return Err(Some(NoteKind::NotTimes));
-            }
-            self.processes.insert(stem.to_owned(), Copies { files: vec![first], busy: 0 });
+    /// Finds out which processes there are, unless nothing was made, renamed or removed since.
+    fn list(&mut self) -> Result<(), SessionError> {
+        let now = file_clock_ns();
+        let changed = match rustix::fs::fstat(self.session.fd()) {
+            Ok(stat) if self.session.is_in_memory() => Some(modified(&stat)),
+            _ => None,
+        };
+        if changed.is_some() && changed == self.listed {
+            return Ok(());
         }
-        let Some(copies) = self.processes.get_mut(stem) else { return Err(None) };
-        copies.refresh(&self.session, stem, &mut self.looks).map_err(Some)
+        self.listed = None;
+        let stems = process_files(&self.session)?;
+        self.processes.retain(|stem, _| stems.contains_key(stem));
+        self.too_many = stems.len().saturating_sub(MAX_FILES);
+        for stem in stems.into_keys().take(MAX_FILES) {
+            self.processes.entry(stem).or_default();
+        }
+        // Another change within the same step of the kernel's clock would not show.
+        self.listed = changed.filter(|(s, ns)| {
+            let changed = s.unsigned_abs().saturating_mul(1_000_000_000).saturating_add(*ns);
+            now.saturating_sub(changed) > SETTLED_NS
+        });
+        Ok(())
     }
 
-    fn times_of(&self, stem: &str, notes: &mut Vec<Note>) -> Option<ProcessTimes> {
-        let copy = self.process_copy(stem)?;
+    /// Copies one process and makes trees of it, for whoever folds it.
+    pub(crate) fn read_process(&mut self, stem: &str) -> Result<ProcessCopy, Option<NoteKind>> {
+        let mut copies = None;
+        refresh_one(&self.session, stem, &mut copies, &mut self.look)?;
+        Ok(copies.ok_or(None)?.process_copy(*self.here.get_or_init(Identity::own)))
+    }
+}
+
+/// When a file was changed last.
+fn modified(stat: &Stat) -> Time {
+    (stat.st_mtime, stat.st_mtime_nsec)
+}
+
+/// Copies what one process says; `None` as the error when its file is gone meanwhile.
+fn refresh_one(
+    session: &Session,
+    stem: &str,
+    copies: &mut Option<Copies>,
+    look: &mut Vec<u8>,
+) -> Result<(), Option<NoteKind>> {
+    if copies.is_none() {
+        let first = FileCopy::open(session, &format!("{stem}{SUFFIX}"))?;
+        *copies = Some(Copies { files: vec![first], busy: 0, named: None });
+    }
+    let Some(copies) = copies else { return Err(None) };
+    copies.refresh(session, stem, look).map_err(Some)
+}
+
+impl Copies {
+    fn times(&mut self, stem: &str, here: Identity, notes: &mut Vec<Note>) -> ProcessTimes {
+        let copy = self.process_copy(here);
         let mut found = copy.notes;
         let lanes = copy.forest.lane_times(false, &mut found);
         let dropped = copy.header.dropped;
@@ -253,7 +371,7 @@ impl Reader {
         let file = text(stem.as_bytes());
         notes.extend(found.into_iter().map(|kind| Note { file: file.clone() + SUFFIX, kind }));
         let began = UNIX_EPOCH + Duration::from_nanos(copy.header.created_ns);
-        Some(ProcessTimes {
+        ProcessTimes {
             pid: copy.header.identity.pid,
             label: copy.header.label,
             state: copy.state,
@@ -261,41 +379,30 @@ impl Reader {
             lanes,
             dropped,
             file,
-        })
+        }
     }
 
-    /// Makes trees of the copies of a process.
-    fn process_copy(&self, stem: &str) -> Option<ProcessCopy> {
-        let copies = self.processes.get(stem)?;
-        let first = copies.files.first()?;
+    /// Makes trees of the copies.
+    fn process_copy(&mut self, here: Identity) -> ProcessCopy {
+        let first = &self.files[0];
         let header = first.header.clone();
         let is_locked = !is_lock_free(&first.fd);
-        let is_dead = !is_locked && is_gone(header.identity, self.here);
+        let is_dead = !is_locked && is_gone(header.identity, here);
         let state = match (is_dead, header.state) {
             (false, _) => ProcessState::Running,
             (true, ENDED) => ProcessState::Ended,
             (true, _) => ProcessState::Killed,
         };
         let mut notes = Vec::new();
-        let files: Vec<Parts<'_>> = copies.files.iter().map(FileCopy::parts).collect();
-        let slots = slots(&files, &mut notes);
-        if copies.busy > 0 {
-            notes.push(NoteKind::Busy { records: copies.busy });
+        let files: Vec<Parts<'_>> = self.files.iter().map(FileCopy::parts).collect();
+        let named = self.named.get_or_insert_with(|| Named::of(&files));
+        let slots = slots(&files, named, &mut notes);
+        if self.busy > 0 {
+            notes.push(NoteKind::Busy { records: self.busy });
         }
         let now = (!is_dead).then(monotonic_ns);
-        let forest = Forest::grow(&slots, now, &mut notes);
-        Some(ProcessCopy { header, forest, state, notes, is_dead })
-    }
-
-    /// Copies one process and makes trees of it, for whoever folds it.
-    pub(crate) fn read_process(&mut self, stem: &str) -> Result<ProcessCopy, Option<NoteKind>> {
-        self.refresh_one(stem)?;
-        self.process_copy(stem).ok_or(None)
-    }
-
-    /// Forgets a process, and with it its open files.
-    pub(crate) fn forget(&mut self, stem: &str) {
-        self.processes.remove(stem);
+        let forest = Forest::grow(&slots, Arc::clone(&named.names), now, &mut notes);
+        ProcessCopy { header, forest, state, notes, is_dead }
     }
 }
 
@@ -324,12 +431,14 @@ pub(crate) fn read_retired(
         Err(Some(kind)) => return Err(kind),
     };
     // It never changes: a new one takes its place.
-    file.refresh(&mut Looks::default())?;
+    file.look(&mut Vec::new())?;
     if file.header.state != SUMMARY {
         return Err(NoteKind::NotTimes);
     }
-    let slots = slots(&[file.parts()], notes);
-    Ok(Some(Forest::grow(&slots, None, notes)))
+    let parts = [file.parts()];
+    let named = Named::of(&parts);
+    let slots = slots(&parts, &named, notes);
+    Ok(Some(Forest::grow(&slots, named.names, None, notes)))
 }
 
 /// The files of each process, by the name of the first without its ending.
@@ -377,105 +486,140 @@ impl FileCopy {
         })?;
         let stat = rustix::fs::fstat(&fd).map_err(io)?;
         let len = checked_len(&stat, session.owner())?;
-        let (slots, marks, names) = (Vec::new(), Vec::new(), Vec::new());
-        Ok(Self { fd, len, header: Header::none(), slots, marks, names })
+        let room = SPARE.try_lock().ok().and_then(|mut spare| spare.pop()).unwrap_or_default();
+        let Room { slots, marks, names } = room;
+        Ok(Self { fd, len, header: Header::none(), slots, marks, names, infos: None })
     }
 
     fn parts(&self) -> Parts<'_> {
         Parts { slots: &self.slots, names: &self.names, len: self.len }
     }
 
-    /// Brings the copy up to date. Gives how many records were busy, and whether a merge or a
-    /// position changed meanwhile, so that records may not fit together.
-    fn refresh(&mut self, looks: &mut Looks) -> Result<(usize, bool), NoteKind> {
-        let short = || NoteKind::Damaged { what: "shorter than it was".to_owned() };
-        // First look: as much as there was, or as most have; more when the header says so.
-        let Looks { first, second } = looks;
-        let likely = match self.slots.len() {
-            0 => FIRST_LOOK.min(self.len),
-            known => known,
-        };
-        first.resize(first.len().max(likely), 0);
-        if read(&self.fd, &mut first[..likely], 0)? < likely {
-            return Err(short());
-        }
-        let header = Header::read(&first[..likely], self.len)?;
-        let n_slots = header.n_slots.max(self.slots.len() / SLOT_BYTES);
-        let end = n_slots * SLOT_BYTES;
-        let is_same = end == self.slots.len()
-            && first[CHANGING] == self.slots[CHANGING]
-            && self
-                .marks
-                .iter()
-                .zip(first[HEADER_BYTES..end].chunks_exact(SLOT_BYTES))
-                .all(|(known, slot)| *known == mark(slot));
-        if is_same {
-            return Ok((0, false));
-        }
-        first.resize(first.len().max(end), 0);
-        if end > likely && read(&self.fd, &mut first[likely..end], likely as u64)? < end - likely {
-            return Err(short());
-        }
-        fence(Ordering::SeqCst);
-        second.resize(second.len().max(end), 0);
-        if read(&self.fd, &mut second[..end], 0)? < end {
-            return Err(short());
-        }
-        self.header = Header::read(&second[..end], self.len)?;
-        self.header.n_slots = n_slots;
-        let names = self.header.names_len.min(self.len - end);
-        if names > self.names.len() {
-            // They grow towards the slots, and what is there does not change.
-            let mut all = vec![0; names];
-            if read(&self.fd, &mut all, (self.len - names) as u64)? < names {
-                return Err(short());
+    /// Brings the copy up to date by one look. Gives how many records were busy, and what changed.
+    fn look(&mut self, look: &mut Vec<u8>) -> Result<(usize, Change), NoteKind> {
+        let known = self.slots.len();
+        // As much as there was, or as most have; more when the header says so.
+        let likely = if known == 0 { FIRST_LOOK.min(self.len) } else { known };
+        read_into(&self.fd, look, 0..likely)?;
+        let mut change = Change::Nothing;
+        let mut end = known;
+        if known == 0 || look[..HEADER_WORDS] != self.slots[..HEADER_WORDS] {
+            let mut header = Header::read(&look[..likely], self.len)?;
+            header.n_slots = header.n_slots.max(known / SLOT_BYTES);
+            end = header.n_slots * SLOT_BYTES;
+            if end > likely {
+                read_into(&self.fd, look, likely..end)?;
             }
-            self.names = all;
+            let is_more = end > known
+                || header.names_len != self.header.names_len
+                || header.n_segments != self.header.n_segments;
+            change = if is_more { Change::Names } else { Change::Numbers };
+            self.header = header;
+            self.slots.reserve_exact(end - known);
+            self.slots.resize(end, 0);
+            self.slots[..HEADER_BYTES].copy_from_slice(&look[..HEADER_BYTES]);
+            self.marks.resize((end - HEADER_BYTES) / SLOT_BYTES, UNSEEN);
         }
-        let (mut busy, mut moved) = (0, false);
-        for at in (HEADER_BYTES..end).step_by(SLOT_BYTES) {
-            let (a, b) = (&first[at..at + SLOT_BYTES], &mut second[at..at + SLOT_BYTES]);
-            if same_record(a, b) {
+        let mut busy = 0;
+        let (slots, _) = look[HEADER_BYTES..end].as_chunks_mut::<SLOT_BYTES>();
+        for (slot, (known, seen)) in self.marks.iter_mut().zip(slots).enumerate() {
+            if is_same(known, &mark(seen)) {
                 continue;
             }
-            moved |=
-                word32(a, POSITION_AT) != word32(b, POSITION_AT) || word32(b, KIND_AT) == KIND_INFO;
-            if !read_record(&self.fd, at, b)? {
+            let at = HEADER_BYTES + slot * SLOT_BYTES;
+            change = change.max(Change::Numbers);
+            if !is_whole(&self.fd, at, seen)? {
                 busy += 1;
-                match self.slots.get(at..at + SLOT_BYTES) {
-                    Some(old) => b.copy_from_slice(old),
-                    None => b.fill(0),
-                }
+                continue;
+            }
+            let new = mark(seen);
+            let is_other = word32(seen, KIND_AT) != word32(&self.slots[at..], KIND_AT);
+            if new[1] != known[1] || is_other {
+                change = Change::Names;
+            } else if new[2] != known[2] || word32(seen, KIND_AT) == KIND_INFO {
+                change = change.max(Change::Moves);
+            }
+            if word32(seen, KIND_AT) == KIND_INFO {
+                let (first, last) = self.infos.unwrap_or((at, at));
+                self.infos = Some((first.min(at), last.max(at)));
+            }
+            *known = new;
+            self.slots[at..at + SLOT_BYTES].copy_from_slice(seen);
+        }
+        if change == Change::Names {
+            self.read_names(known == 0, look)?;
+        }
+        Ok((busy, change))
+    }
+
+    /// Reads what names there are by now: they grow towards the slots, and what is there does not
+    /// change.
+    fn read_names(&mut self, is_first: bool, look: &mut Vec<u8>) -> Result<(), NoteKind> {
+        let room = self.len - self.slots.len();
+        let mut n = self.header.names_len.min(room);
+        if !is_first {
+            // A name may be younger than the look that saw who is called so.
+            read_into(&self.fd, look, NAMES_AT..NAMES_AT + 8)?;
+            let newest = usize::try_from(word64(look, NAMES_AT)).unwrap_or(room);
+            n = n.max(newest.min(room));
+        }
+        if n > self.names.len() {
+            self.names.resize(n, 0);
+            let at = (self.len - n) as u64;
+            if read(&self.fd, &mut self.names, at)? < n {
+                return Err(short());
             }
         }
-        self.slots.clear();
-        self.slots.extend_from_slice(&second[..end]);
-        self.marks.clear();
-        self.marks.extend(self.slots[HEADER_BYTES..].chunks_exact(SLOT_BYTES).map(mark));
-        Ok((busy, moved))
+        Ok(())
+    }
+
+    /// Whether no merge has begun or ended since the last look, nor is going on.
+    fn merges_rest(&self, look: &mut Vec<u8>) -> Result<bool, NoteKind> {
+        let Some((first, last)) = self.infos else { return Ok(true) };
+        read_into(&self.fd, look, first..last + 8)?;
+        Ok((first..=last).step_by(SLOT_BYTES).all(|at| {
+            let slot = &self.slots[at..at + SLOT_BYTES];
+            word32(slot, KIND_AT) != KIND_INFO || word64(look, at) == word64(slot, 0)
+        }))
     }
 }
 
 /// What changes in a slot when anything in it does that counts.
-fn mark(slot: &[u8]) -> Mark {
+#[inline]
+fn mark(slot: &[u8; SLOT_BYTES]) -> Mark {
     [word64(slot, 0), word64(slot, NAME_AT), word64(slot, POSITION_AT)]
 }
 
-/// Whether two looks at a slot saw the same.
-fn same_record(a: &[u8], b: &[u8]) -> bool {
-    word64(a, 0) == word64(b, 0) && values(a) == values(b) && a[NAME_AT..] == b[NAME_AT..]
+/// The same as `==`, in fewer branches.
+#[inline]
+fn is_same(a: &Mark, b: &Mark) -> bool {
+    (a[0] ^ b[0]) | (a[1] ^ b[1]) | (a[2] ^ b[2]) == 0
 }
 
-/// Reads one slot such that its numbers belong together. Its sequence number cannot tell: by the
-/// time of a second call to the kernel, a busy writer has moved on. The check of the copy can.
-fn read_record(fd: &OwnedFd, at: usize, record: &mut [u8]) -> Result<bool, NoteKind> {
+/// Whether the numbers of a slot belong together, if need be after it was read anew. The sequence
+/// number cannot tell: by the time of a second call to the kernel, a busy writer has moved on. The
+/// check of the copy can; and what is the same in two looks stood there between them.
+fn is_whole(fd: &OwnedFd, at: usize, slot: &mut [u8; SLOT_BYTES]) -> Result<bool, NoteKind> {
     for _ in 0..RECORD_ATTEMPTS {
-        read(fd, record, at as u64)?;
-        if whole_values(record).is_some() {
+        if whole_values(slot).is_some() {
+            return Ok(true);
+        }
+        let before = *slot;
+        if read(fd, slot, at as u64)? < SLOT_BYTES {
+            return Err(short());
+        }
+        let is_same = word64(slot, 0) == word64(&before, 0)
+            && values(slot) == values(&before)
+            && slot[NAME_AT..] == before[NAME_AT..];
+        if is_same {
             return Ok(true);
         }
     }
     Ok(false)
+}
+
+fn short() -> NoteKind {
+    NoteKind::Damaged { what: "shorter than it was".to_owned() }
 }
 
 impl Copies {
@@ -483,48 +627,68 @@ impl Copies {
         &mut self,
         session: &Session,
         stem: &str,
-        looks: &mut Looks,
+        look: &mut Vec<u8>,
     ) -> Result<(), NoteKind> {
         for _ in 0..PROCESS_ATTEMPTS {
-            let mut moved = false;
+            let mut change = Change::Nothing;
             self.busy = 0;
             let mut at = 0;
             while at < self.files.len() {
-                let (busy, changed) = self.files[at].refresh(looks)?;
+                let is_first = self.files[at].slots.is_empty();
+                let (busy, changed) = self.files[at].look(look)?;
                 self.busy += busy;
-                moved |= changed;
-                let first = &self.files[0].header;
-                let n = usize::try_from(first.n_segments).unwrap_or(1).min(MAX_SEGMENTS);
-                if at + 1 == self.files.len() && n > self.files.len() {
-                    let next = self.files.len();
-                    let name = format!("{stem}-{next}{SUFFIX}");
-                    match FileCopy::open(session, &name) {
-                        Ok(mut file) => {
-                            let random = first.random;
-                            file.refresh(looks)?;
-                            if file.header.random != random
-                                || file.header.segment as usize != next
-                                || file.len != segment_bytes(next)
-                            {
-                                let what = format!("{name} is another's");
-                                return Err(NoteKind::Damaged { what });
-                            }
-                            self.files.push(file);
-                        }
-                        Err(Some(kind)) => {
-                            return Err(NoteKind::Damaged { what: format!("{name} {kind}") });
-                        }
-                        // Removed meanwhile, with the first one.
-                        Err(None) => {
-                            return Err(NoteKind::Damaged { what: format!("{name} is missing") });
-                        }
-                    }
+                change = change.max(changed);
+                if is_first {
+                    self.check(at, stem)?;
                 }
                 at += 1;
+                if at == self.files.len() && at < self.n_segments() {
+                    let name = format!("{stem}-{at}{SUFFIX}");
+                    let next = FileCopy::open(session, &name).map_err(|kind| {
+                        // Else it was removed meanwhile, with the first one.
+                        let kind = kind.map_or("is missing".to_owned(), |kind| kind.to_string());
+                        NoteKind::Damaged { what: format!("{name} {kind}") }
+                    })?;
+                    self.files.push(next);
+                }
             }
-            if !moved {
-                return Ok(());
+            if change == Change::Names {
+                self.named = None;
             }
+            // All of this look comes before all of the next.
+            fence(Ordering::SeqCst);
+            match change {
+                Change::Nothing => return Ok(()),
+                Change::Numbers => {
+                    let mut rest = true;
+                    for file in &self.files {
+                        rest = rest && file.merges_rest(look)?;
+                    }
+                    if rest {
+                        return Ok(());
+                    }
+                }
+                Change::Moves | Change::Names => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn n_segments(&self) -> usize {
+        usize::try_from(self.files[0].header.n_segments).unwrap_or(1).min(MAX_SEGMENTS)
+    }
+
+    /// Whether a file is the one of that number of this process.
+    fn check(&self, at: usize, stem: &str) -> Result<(), NoteKind> {
+        let (first, file) = (&self.files[0].header, &self.files[at]);
+        if at == 0 && (first.segment != 0 || first.state == SUMMARY) {
+            return Err(NoteKind::NotTimes);
+        }
+        let is_ours = file.header.random == first.random
+            && file.header.segment as usize == at
+            && file.len == segment_bytes(at);
+        if at > 0 && !is_ours {
+            return Err(NoteKind::Damaged { what: format!("{stem}-{at}{SUFFIX} is another's") });
         }
         Ok(())
     }
@@ -547,6 +711,16 @@ fn checked_len(stat: &Stat, owner: u32) -> Result<usize, NoteKind> {
 
 fn io(error: rustix::io::Errno) -> NoteKind {
     NoteKind::Io { reason: error.to_string() }
+}
+
+/// Reads a part of a file into the same part of a buffer.
+fn read_into(fd: &OwnedFd, look: &mut Vec<u8>, part: Range<usize>) -> Result<(), NoteKind> {
+    if look.len() < part.end {
+        look.resize(part.end, 0);
+    }
+    let n = part.len();
+    let at = part.start as u64;
+    if read(fd, &mut look[part], at)? < n { Err(short()) } else { Ok(()) }
 }
 
 /// Reads from a place of a file; gives how much there was.

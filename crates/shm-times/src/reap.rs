@@ -2,13 +2,15 @@
 
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use gtimer_core::publish::{NodeKind, Values};
-use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
+use rustix::fs::{AtFlags, FallocateFlags, FlockOperation, Mode, OFlags};
 
 use crate::alive::{Identity, is_gone};
 use crate::error::SessionError;
+use crate::image::Header;
 use crate::layout::{
     AWAITING, CREATED_AT, ENDIAN, ENDIAN_AT, FILE_BYTES_AT, HEADER_BYTES, HEADER_BYTES_AT,
     HEADER_SLOTS, KIND_AT, KIND_FOLDED, KIND_INFO, KIND_LANE, LANE_AT, MAGIC, MAGIC_AT, MAJOR,
@@ -77,16 +79,26 @@ impl Session {
         }
     }
 
-    fn try_lock(&self) -> Result<Option<OwnedFd>, SessionError> {
+    fn try_lock(&self) -> Result<Option<Lock>, SessionError> {
         let flags =
             OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let lock = rustix::fs::openat(self.fd(), LOCK, flags, Mode::RUSR | Mode::WUSR)
             .map_err(|source| self.file_error("open", Some(LOCK), source.into()))?;
         match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Some(lock)),
+            Ok(()) => Ok(Some(Lock(lock))),
             Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
             Err(source) => Err(self.file_error("lock", Some(LOCK), source.into())),
         }
+    }
+}
+
+/// The lock of a session.
+struct Lock(OwnedFd);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing it is not enough: a child that was forked meanwhile has it open, too.
+        let _ = rustix::fs::flock(&self.0, FlockOperation::Unlock);
     }
 }
 
@@ -104,7 +116,7 @@ pub(crate) fn quietly_when_many(session: &Session) {
     }
 }
 
-fn fold(session: &Session, _lock: &OwnedFd, keep: usize) -> Result<Reaped, SessionError> {
+fn fold(session: &Session, _lock: &Lock, keep: usize) -> Result<Reaped, SessionError> {
     remove_abandoned(session)?;
     let mut notes = Vec::new();
     // A damaged summary is started again: there is nothing to be had from it.
@@ -150,9 +162,17 @@ fn fold(session: &Session, _lock: &OwnedFd, keep: usize) -> Result<Reaped, Sessi
                 // There is nothing in it that could be read, and its process is gone.
                 Err(_) => folded.push(stem.clone()),
             }
-            reader.forget(stem);
         }
-        write(session, &sums.forest, &folded)?;
+        if let Err(error) = write(session, &sums.forest, &folded) {
+            if !is_full(&error) {
+                return Err(error);
+            }
+            // The dead make room for their sums, without losing anything before those are there.
+            for name in folded.iter().filter_map(|stem| files.get(stem)).flatten() {
+                let _ = free_unused(session, name);
+            }
+            write(session, &sums.forest, &folded)?;
+        }
         for stem in &folded {
             // Further files first: without the first one nobody would know whose they are.
             let mut names = files.remove(stem).unwrap_or_default();
@@ -164,6 +184,32 @@ fn fold(session: &Session, _lock: &OwnedFd, keep: usize) -> Result<Reaped, Sessi
         reaped.folded += folded.len();
     }
     Ok(reaped)
+}
+
+fn is_full(error: &SessionError) -> bool {
+    let full = rustix::io::Errno::NOSPC.raw_os_error();
+    matches!(error, SessionError::File { source, .. } if source.raw_os_error() == Some(full))
+}
+
+/// Gives back the memory between the slots and the names of a file whose process is gone: nothing
+/// was written there.
+fn free_unused(session: &Session, name: &str) -> rustix::io::Result<()> {
+    let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let fd = rustix::fs::openat(session.fd(), name, flags, Mode::empty())?;
+    let len = rustix::fs::fstat(&fd)?.st_size as usize;
+    let mut start = vec![0; HEADER_BYTES];
+    if rustix::io::pread(&fd, &mut start, 0)? == HEADER_BYTES
+        && let Ok(header) = Header::read(&start, len)
+    {
+        let slots = (header.n_slots * SLOT_BYTES) as u64;
+        let names = (len - header.names_len) as u64;
+        let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        if slots < names {
+            // Parts of pages are zeroed, which they are.
+            rustix::fs::fallocate(&fd, flags, slots, names - slots)?;
+        }
+    }
+    Ok(())
 }
 
 /// When the process of a file was last seen, if it is gone: its lock is free and, where that says
@@ -304,8 +350,8 @@ impl Sums {
         let mut todo = vec![(root, None)];
         while let Some((node, parent)) = todo.pop() {
             let Node { is_stamp, name, position, values, ref children, .. } = from.nodes[node];
-            let name = &from.names[name as usize];
-            let position = from.names.get(position as usize).map(String::as_str);
+            let name = from.names.get(name).unwrap_or_default();
+            let position = from.names.get(position);
             let into = self.node(lane, parent, is_stamp, name, position);
             let open =
                 if !is_stamp && values.last != 0 { now.saturating_sub(values.last) } else { 0 };
@@ -356,12 +402,12 @@ impl Sums {
         position: Option<&str>,
         only_known: bool,
     ) -> Option<(usize, bool, u32, u32)> {
-        let mut intern = |name: &str| match self.forest.known(name) {
+        let mut intern = |name: &str| match self.forest.names.find(name) {
             Some(known) => Some(known),
             None if only_known => None,
             None => {
                 self.names_len += name.len();
-                Some(self.forest.intern(name))
+                Some(Arc::make_mut(&mut self.forest.names).intern(name))
             }
         };
         let name = intern(name)?;
@@ -409,7 +455,7 @@ fn bytes(session: &Session, forest: &Forest, folded: &[String]) -> Vec<u8> {
         while let Some((at, parent)) = todo.pop() {
             let node = &forest.nodes[at];
             let kind = if parent == 0 { NodeKind::Root } else { NodeKind::Subdivision } as u32;
-            let name = &forest.names[node.name as usize];
+            let name = forest.names.get(node.name).unwrap_or_default();
             let own = writer.slot(kind, name, parent, number, numbers[at], node.values);
             let mut stamps: HashMap<u32, u32> = HashMap::new();
             for &child in &node.children {
@@ -417,7 +463,7 @@ fn bytes(session: &Session, forest: &Forest, folded: &[String]) -> Vec<u8> {
                     continue;
                 };
                 let kind = NodeKind::Stamp as u32;
-                let text = &forest.names[name as usize];
+                let text = forest.names.get(name).unwrap_or_default();
                 stamps.insert(name, writer.slot(kind, text, own, number, AWAITING, values));
             }
             for &child in node.children.iter().rev() {

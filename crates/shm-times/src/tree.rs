@@ -1,6 +1,9 @@
 //! From slots to trees.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
+use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use gtimer_core::publish::{NodeKind, Values};
@@ -83,10 +86,43 @@ impl Numbers {
 pub(crate) struct Forest {
     pub(crate) nodes: Vec<Node>,
     pub(crate) lanes: Vec<Lane>,
-    pub(crate) names: Vec<String>,
+    pub(crate) names: Arc<Names>,
     /// In a summary: the files that are in it.
     pub(crate) folded: Vec<String>,
-    interned: HashMap<String, u32>,
+}
+
+/// Names, each once.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Names {
+    texts: Vec<Arc<str>>,
+    known: HashMap<Arc<str>, u32>,
+}
+
+impl Names {
+    /// A name; `None` for numbers that stand for none.
+    pub(crate) fn get(&self, name: u32) -> Option<&str> {
+        self.texts.get(name as usize).map(|text| &**text)
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.texts.len()
+    }
+
+    pub(crate) fn find(&self, name: &str) -> Option<u32> {
+        self.known.get(name).copied()
+    }
+
+    pub(crate) fn intern(&mut self, name: &str) -> u32 {
+        if let Some(known) = self.find(name) {
+            return known;
+        }
+        let at = self.texts.len() as u32;
+        let text: Arc<str> = name.into();
+        self.texts.push(Arc::clone(&text));
+        self.known.insert(text, at);
+        at
+    }
 }
 
 impl Forest {
@@ -94,15 +130,16 @@ impl Forest {
     /// time now; without it, a thread's time ends with the latest that it tells of.
     pub(crate) fn grow(
         slots: &[Slot],
+        names: Arc<Names>,
         monotonic_ns: Option<u64>,
         notes: &mut Vec<NoteKind>,
     ) -> Self {
-        let mut forest = Self::default();
-        let mut lane_of: HashMap<u32, usize> = HashMap::new();
+        let mut forest = Self { names, ..Self::default() };
+        let mut lane_of = Numbers::default();
         for slot in slots.iter().filter(|slot| slot.kind == KIND_LANE) {
             lane_of.insert(slot.number, forest.lanes.len());
             forest.lanes.push(Lane {
-                name: slot.name.clone(),
+                name: forest.name(slot.name).to_owned(),
                 tid: slot.position,
                 current: slot.values,
                 clock: Values::default(),
@@ -111,7 +148,7 @@ impl Forest {
             });
         }
         for slot in slots.iter().filter(|slot| slot.kind == KIND_INFO) {
-            if let Some(&lane) = lane_of.get(&slot.lane) {
+            if let Some(lane) = lane_of.get(slot.lane) {
                 forest.lanes[lane].clock = slot.values;
             }
         }
@@ -126,7 +163,7 @@ impl Forest {
             lane.now = lane.now.max(lane.current.last);
         }
         for slot in slots {
-            if let Some(&lane) = lane_of.get(&slot.lane)
+            if let Some(lane) = lane_of.get(slot.lane)
                 && by_number.get(slot.number).is_some()
             {
                 let now = &mut forest.lanes[lane].now;
@@ -138,23 +175,19 @@ impl Forest {
         forest.folded = slots
             .iter()
             .filter(|slot| slot.kind == KIND_FOLDED)
-            .map(|slot| slot.name.clone())
+            .map(|slot| forest.name(slot.name).to_owned())
             .collect();
         forest
     }
 
     /// Makes the nodes that count, each under its parent.
-    fn plant(
-        &mut self,
-        slots: &[Slot],
-        lane_of: &HashMap<u32, usize>,
-        notes: &mut Vec<NoteKind>,
-    ) -> Numbers {
+    fn plant(&mut self, slots: &[Slot], lane_of: &Numbers, notes: &mut Vec<NoteKind>) -> Numbers {
         let mut by_number = Numbers::default();
-        let mut depths: Vec<usize> = Vec::new();
+        self.nodes.reserve_exact(slots.len());
+        let mut depths: Vec<usize> = Vec::with_capacity(slots.len());
         let (mut too_deep, mut orphans) = (0_usize, 0_usize);
         for slot in slots.iter().filter(|slot| (ROOT..=STAMP).contains(&slot.kind)) {
-            let Some(&lane) = lane_of.get(&slot.lane) else {
+            let Some(lane) = lane_of.get(slot.lane) else {
                 orphans += 1;
                 continue;
             };
@@ -178,12 +211,11 @@ impl Forest {
                 continue;
             }
             let at = self.nodes.len();
-            let name = self.intern(&slot.name);
             by_number.insert(slot.number, at);
             depths.push(depth);
             self.nodes.push(Node {
                 is_stamp: slot.kind == STAMP,
-                name,
+                name: slot.name,
                 position: UNASSIGNED,
                 values: slot.values,
                 children: Vec::new(),
@@ -247,6 +279,8 @@ impl Forest {
     /// Makes one of nodes with one name at one position.
     fn unify(&mut self, notes: &mut Vec<NoteKind>) {
         let mut steps = 0;
+        // The latest stamp of each name, with its parent.
+        let mut latest = vec![(usize::MAX, 0); self.names.len()];
         for lane in 0..self.lanes.len() {
             let now = self.lanes[lane].now;
             let mut roots: Vec<usize> = Vec::new();
@@ -267,19 +301,31 @@ impl Forest {
             let mut todo = roots.clone();
             self.lanes[lane].roots = roots;
             while let Some(node) = todo.pop() {
-                let mut first: HashMap<(bool, u32, u32), usize> = HashMap::new();
-                let mut kept = Vec::new();
-                for child in std::mem::take(&mut self.nodes[node].children) {
-                    let key = self.key(child);
-                    if let Some(&into) = first.get(&key) {
-                        self.fold(child, into, None, now, &mut steps);
+                let mut timers: HashMap<(u32, u32), usize> = HashMap::new();
+                let mut children = std::mem::take(&mut self.nodes[node].children);
+                children.retain(|&child| {
+                    let Node { is_stamp, name, position, .. } = self.nodes[child];
+                    let into = if is_stamp {
+                        let latest = &mut latest[name as usize];
+                        let into = (latest.0 == node).then_some(latest.1);
+                        *latest = (node, into.unwrap_or(child));
+                        into
                     } else {
-                        first.insert(key, child);
-                        kept.push(child);
+                        match timers.entry((name, position)) {
+                            Entry::Occupied(into) => Some(*into.get()),
+                            Entry::Vacant(place) => {
+                                place.insert(child);
+                                todo.push(child);
+                                None
+                            }
+                        }
+                    };
+                    if let Some(into) = into {
+                        self.fold(child, into, None, now, &mut steps);
                     }
-                }
-                todo.extend(&kept);
-                self.nodes[node].children = kept;
+                    into.is_none()
+                });
+                self.nodes[node].children = children;
             }
         }
         if steps > MERGE_STEPS {
@@ -381,18 +427,9 @@ impl Forest {
         at
     }
 
-    pub(crate) fn known(&self, name: &str) -> Option<u32> {
-        self.interned.get(name).copied()
-    }
-
-    pub(crate) fn intern(&mut self, name: &str) -> u32 {
-        if let Some(&known) = self.interned.get(name) {
-            return known;
-        }
-        let at = self.names.len() as u32;
-        self.names.push(name.to_owned());
-        self.interned.insert(name.to_owned(), at);
-        at
+    /// The text of a name that is in use.
+    fn name(&self, name: u32) -> &str {
+        self.names.get(name).unwrap_or_default()
     }
 
     /// The lanes in which there is anything.
@@ -437,7 +474,7 @@ impl Forest {
         while let Some(node) = at
             && path.len() <= MAX_DEPTH
         {
-            path.push(self.names[self.nodes[node].name as usize].clone());
+            path.push(self.name(self.nodes[node].name).to_owned());
             at = self.nodes[node].parent;
         }
         path.reverse();
@@ -460,7 +497,8 @@ impl Forest {
         let Node { values, name, ref children, .. } = self.nodes[at];
         let running = values.last != 0;
         let open = if running { lane.now.saturating_sub(values.last) } else { 0 };
-        let mut stamps = Vec::new();
+        let n_stamps = children.iter().filter(|&&child| self.nodes[child].is_stamp).count();
+        let mut stamps = Vec::with_capacity(n_stamps);
         let mut subdivisions: Vec<Subdivisions> = Vec::new();
         let mut places: HashMap<u32, usize> = HashMap::new();
         let (mut stamped, mut own) = (0_u64, values.min);
@@ -475,12 +513,13 @@ impl Forest {
                 stamped = stamped.saturating_add(values.ticks);
                 let min = if values.num == 0 || values.min == u64::MAX { 0 } else { values.min };
                 stamps.push(StampTimes {
-                    name: self.names[name as usize].clone(),
+                    name: self.name(name).to_owned(),
                     cum: seconds(values.ticks),
                     itr_num: values.num,
                     itr_max: seconds(values.max),
                     itr_min: seconds(min),
                     itrs: None,
+                    in_loop: false,
                 });
                 continue;
             }
@@ -489,10 +528,8 @@ impl Forest {
                 continue;
             }
             let place = *places.entry(position).or_insert_with(|| {
-                let position = match self.names.get(position as usize) {
-                    Some(stamp) => stamp.clone(),
-                    None => gtimer_core::UNASSIGNED.to_owned(),
-                };
+                let position =
+                    self.names.get(position).unwrap_or(gtimer_core::UNASSIGNED).to_owned();
                 subdivisions.push(Subdivisions { position, timers: Vec::new() });
                 subdivisions.len() - 1
             });
@@ -504,7 +541,7 @@ impl Forest {
         own = if own == u64::MAX { 0 } else { own };
         let self_agg = seconds(own) + below;
         Times {
-            name: self.names[name as usize].clone(),
+            name: self.name(name).to_owned(),
             position: None,
             total: (seconds(values.ticks.saturating_add(open)) - self_agg).max(0.0),
             stamps_sum: seconds(stamped),

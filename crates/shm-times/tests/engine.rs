@@ -13,7 +13,9 @@ use shm_times::{ProcessState, publish_in};
 fn sorted(times: &Times) -> Times {
     let mut times = times.clone();
     times.save_itrs = true;
-    times.stamps.iter_mut().for_each(|stamp| stamp.itrs = None);
+    for stamp in &mut times.stamps {
+        (stamp.itrs, stamp.in_loop) = (None, false);
+    }
     times.stamps.sort_by(|a, b| a.name.cmp(&b.name));
     times.subdivisions.sort_by(|a, b| a.position.cmp(&b.position));
     for at in &mut times.subdivisions {

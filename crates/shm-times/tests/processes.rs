@@ -6,9 +6,9 @@ mod common;
 use std::io::{Read, Write};
 use std::process::{Command, Stdio};
 
-use common::{Scratch, child, ended, iterations_of, root_of, stamped, until};
+use common::{Scratch, child, ended, iterations, iterations_of, root_of, stamped, until};
 use gtimer_core::publish::{NodeKind, Place, Position, Publisher, Values, new_publisher};
-use shm_times::{LABEL_VARIABLE, ProcessState, SESSION_VARIABLE, Session, Snapshot};
+use shm_times::{LABEL_VARIABLE, ProcessState, SESSION_VARIABLE, Session, Snapshot, publish_in};
 
 /// Publishes `n` iterations in a timer of this name.
 fn work(publisher: &mut dyn Publisher, root: &Place, name: &str, n: u64) -> Place {
@@ -42,6 +42,7 @@ fn as_child() {
             std::io::stdin().read_exact(&mut [0]).expect("a byte");
         }
         Ok("fork") => fork_inside(),
+        Ok("forks") => fork_while_files_are_made(),
         Ok("exec") => {
             let (mut publisher, root) = in_session();
             work(&mut *publisher, &root, "before", 1);
@@ -90,6 +91,30 @@ fn fork_inside() {
     unsafe { libc::_exit(0) };
 }
 
+/// Forks in one thread while another makes files, then dies; the children stay.
+fn fork_while_files_are_made() {
+    let session = Session::from_env().expect("it can be used").expect("it is set");
+    let made = std::thread::spawn(move || {
+        let publishers: Vec<_> = (0..200).map(|_| publish_in(&session)).collect();
+        assert!(publishers.iter().all(Result::is_ok), "there is room");
+        publishers
+    });
+    for _ in 0..100 {
+        // SAFETY: the child calls only what is async-signal-safe.
+        if unsafe { libc::fork() } == 0 {
+            let mut byte = 0_u8;
+            // SAFETY: reads into a byte of ours, and ends this process.
+            unsafe {
+                libc::read(0, (&raw mut byte).cast(), 1);
+                libc::_exit(0);
+            }
+        }
+    }
+    let _kept = made.join().expect("no panic");
+    // SAFETY: ends this process, as a kill would.
+    unsafe { libc::_exit(0) };
+}
+
 fn timer_names(snapshot: &Snapshot) -> Vec<(String, u64, ProcessState)> {
     let mut names = Vec::new();
     for process in &snapshot.processes {
@@ -119,6 +144,17 @@ fn a_fork_inside_a_subdivision_leaves_both_trees_right() {
     assert_eq!(scratch.0.reap().unwrap().running, 1);
     drop(stdin);
     until("the end of the child", || names()[0].2 == ProcessState::Ended);
+}
+
+#[test]
+fn a_child_forked_while_a_file_is_made_does_not_keep_its_lock() {
+    let scratch = Scratch::new();
+    let mut parent = child(&scratch.0, "forks").stdin(Stdio::piped()).spawn().unwrap();
+    let children = parent.stdin.take().unwrap();
+    assert!(ended(&mut parent).success());
+    let reaped = scratch.0.reap().unwrap();
+    assert_eq!((reaped.running, reaped.kept, reaped.folded), (0, 32, 168));
+    drop(children);
 }
 
 #[test]
@@ -178,7 +214,7 @@ fn short_processes_leave_a_bounded_number_of_files_and_all_their_times() {
         let snapshot = session.snapshot().unwrap();
         assert_eq!(snapshot.notes, []);
         let retired = snapshot.retired.iter();
-        let sums = retired.clone().flat_map(|label| &label.times).map(common::iterations);
+        let sums = retired.clone().flat_map(|label| &label.times).map(iterations);
         let iterations: u64 = sums.chain(snapshot.processes.iter().map(iterations_of)).sum();
         let processes: u64 = retired.map(|label| label.processes).sum();
         (iterations, processes as usize + snapshot.processes.len())
@@ -254,6 +290,37 @@ fn on_a_full_tmpfs_of_1_mib_all_of_50_processes_finish() {
     }
     assert!(session.snapshot().unwrap().processes.len() <= 16);
     println!("{private} of 50 had no room");
+    session.end().unwrap();
+}
+
+#[test]
+fn on_a_full_tmpfs_the_ended_give_way_without_a_loss() {
+    let place = tempfile::tempdir_in("/dev/shm").unwrap();
+    let mount = Command::new("mount")
+        .args(["-t", "tmpfs", "-o", "size=1m,mode=700", "tmpfs"])
+        .arg(place.path())
+        .output();
+    if !mount.is_ok_and(|output| output.status.success()) {
+        println!("skipped: on_a_full_tmpfs_the_ended: mounting a tmpfs is not permitted");
+        return;
+    }
+    let mounted = Mounted(place.path());
+    let session = Session::create_in(mounted.0).unwrap();
+    for _ in 0..12 {
+        assert!(child(&session, "short").stdout(Stdio::null()).status().unwrap().success());
+    }
+    let mut rest = std::fs::File::create(mounted.0.join("rest")).unwrap();
+    while rest.write_all(&[0; 4096]).is_ok() {}
+    // Not even the sums of those that ended have room at first.
+    let publisher = publish_in(&session).unwrap();
+    let snapshot = session.snapshot().unwrap();
+    assert_eq!((snapshot.notes.len(), snapshot.processes.len()), (0, 1));
+    let sums: Vec<u64> = snapshot.retired.iter().map(|retired| retired.processes).collect();
+    let numbers: u64 =
+        snapshot.retired.iter().flat_map(|retired| &retired.times).map(iterations).sum();
+    assert_eq!((sums.iter().sum::<u64>(), numbers), (12, 36));
+    drop(publisher);
+    std::fs::remove_file(mounted.0.join("rest")).unwrap();
     session.end().unwrap();
 }
 

@@ -10,7 +10,15 @@ use shm_times::{Label, NoteKind, ProcessState, Reader, Session, publish_in, read
 fn stamp(name: &str, num: u64) -> StampTimes {
     let cum = 3.0 * num as f64 / RATE;
     let one = 3.0 / RATE;
-    StampTimes { name: name.into(), cum, itr_num: num, itr_max: one, itr_min: one, itrs: None }
+    StampTimes {
+        name: name.into(),
+        cum,
+        itr_num: num,
+        itr_max: one,
+        itr_min: one,
+        itrs: None,
+        in_loop: false,
+    }
 }
 
 #[test]

@@ -16,33 +16,33 @@ fuzz_target!(|data: &[u8]| {
         let _ = shm_times::read_segment(data);
         return;
     }
-    let n_slots = 32 + data.len() / 128;
-    let mut file = vec![0; 4096];
+    let n_slots = 8 + data.len() / 128;
+    let mut file = vec![0; 1024];
     file.extend_from_slice(data);
     let whole = file.len() as u64;
     file[..8].copy_from_slice(b"PCTIMES\0");
     file[8..10].copy_from_slice(&1_u16.to_ne_bytes());
     file[12..16].copy_from_slice(&0x0102_0304_u32.to_ne_bytes());
-    file[16..20].copy_from_slice(&4096_u32.to_ne_bytes());
+    file[16..20].copy_from_slice(&1024_u32.to_ne_bytes());
     file[20..24].copy_from_slice(&128_u32.to_ne_bytes());
     file[24..32].copy_from_slice(&whole.to_ne_bytes());
     file[256..264].copy_from_slice(&(n_slots as u64).to_ne_bytes());
     file[264..272].copy_from_slice(&u64::MAX.to_ne_bytes());
     file[280..288].copy_from_slice(&u64::from(way >> 1 & 3).to_ne_bytes());
     // Small numbers are what slots, kinds and lanes have; as they are, they are never hit.
-    for slot in 32..n_slots {
+    for slot in 8..n_slots {
         let at = slot * 128;
         let small = |at: usize, below: u32, from: u32| {
-            (u32::from(data[at - 4096]) % below + from).to_ne_bytes()
+            (u32::from(data[at - 1024]) % below + from).to_ne_bytes()
         };
         let (parent, kind, lane) =
-            (small(at + 116, 40, 30), small(at + 120, 8, 0), small(at + 124, 6, 31));
+            (small(at + 116, 40, 6), small(at + 120, 8, 0), small(at + 124, 6, 7));
         file[at + 116..at + 120].copy_from_slice(&parent);
         file[at + 120..at + 124].copy_from_slice(&kind);
         file[at + 124..at + 128].copy_from_slice(&lane);
-        let from = small(at + 52, 40, 30);
+        let from = small(at + 52, 40, 6);
         file[at + 52..at + 56].copy_from_slice(&from);
-        let into = small(at + 48, 40, 30);
+        let into = small(at + 48, 40, 6);
         file[at + 40..at + 44].copy_from_slice(&into);
     }
     let (lanes, _) = shm_times::read_segment(&file).expect("its header is in order");

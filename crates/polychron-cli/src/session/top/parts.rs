@@ -170,7 +170,9 @@ fn add_timer(
         };
         for below in &at.timers {
             let path = path.and_then(|path| path.split_first());
-            let path = path.filter(|(first, _)| below.running && **first == below.name);
+            // One of the same name may have ended and be part of a stamp.
+            let is_open = below.running || !is_stamp;
+            let path = path.filter(|(first, _)| is_open && **first == below.name);
             add_timer(siblings, lane, &below.name, below, path.map(|(_, rest)| rest));
         }
     }

@@ -245,3 +245,110 @@ fn row(cells: &[String], left: &[usize]) -> Row<'static> {
     };
     Row::new(cells.iter().enumerate().map(cell))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+    use std::time::SystemTime;
+
+    use gtimer_core::{StampTimes, Subdivisions, Times};
+    use polychron::shm_times::{Current, ProcessState, Snapshot};
+    use ratatui::Terminal;
+    use ratatui::backend::TestBackend;
+
+    use super::*;
+    use crate::session::Lane;
+    use crate::session::top::parts::Merger;
+
+    fn screen() -> Screen {
+        let inner = Times {
+            name: "inner".to_owned(),
+            total: 1.5,
+            running: true,
+            stamps: vec![StampTimes {
+                name: "kernel".to_owned(),
+                cum: 1.25,
+                itr_num: 5,
+                ..StampTimes::default()
+            }],
+            ..Times::default()
+        };
+        let times = Times {
+            name: "root\u{1b}[2J".to_owned(),
+            total: 2.0,
+            running: true,
+            subdivisions: vec![Subdivisions { position: "x".to_owned(), timers: vec![inner] }],
+            ..Times::default()
+        };
+        let path = vec![times.name.clone(), "inner".to_owned()];
+        let lanes = vec![Lane {
+            name: "pid 7, root".to_owned(),
+            process: Some(0),
+            is_main: true,
+            start_s: 0.0,
+            current: Some(Current { path, since: SystemTime::UNIX_EPOCH, for_s: 0.25 }),
+            state: Some(ProcessState::Running),
+            times,
+        }];
+        let snapshot = Snapshot {
+            session: PathBuf::from("/s"),
+            taken: SystemTime::UNIX_EPOCH,
+            processes: Vec::new(),
+            retired: Vec::new(),
+            notes: Vec::new(),
+        };
+        let parts = Merger::default().merge(&lanes, Order::Time, Instant::now());
+        Screen {
+            look: Look { snapshot, lanes, parts },
+            title: "a command".to_owned(),
+            order: Order::Time,
+            folded: HashSet::new(),
+            selected: TableState::default().with_selected(Some(0)),
+            is_paused: false,
+            is_over: false,
+        }
+    }
+
+    fn lines(screen: &mut Screen, width: u16, height: u16) -> Vec<String> {
+        let mut terminal = Terminal::new(TestBackend::new(width, height)).expect("is in memory");
+        terminal.draw(|frame| screen.draw(frame)).expect("is in memory");
+        let text = terminal.backend().to_string();
+        text.lines().map(|line| line.trim_matches('"').trim_end().to_owned()).collect()
+    }
+
+    #[test]
+    fn the_tree_the_threads_and_the_keys_are_drawn() {
+        let mut screen = screen();
+        let drawn = lines(&mut screen, 110, 14);
+        assert_eq!(drawn[0], "a command");
+        assert!(drawn[2].starts_with("part") && drawn[2].ends_with("calls/s"), "{drawn:#?}");
+        assert!(drawn[4].starts_with("  (inner) <1>") && drawn[4].contains("75.0%"), "{drawn:#?}");
+        assert!(drawn[5].starts_with("    kernel") && drawn[5].contains("1.25 s"), "{drawn:#?}");
+        let thread = drawn.iter().find(|line| line.starts_with("pid 7, root")).expect("is drawn");
+        assert!(thread.contains("running") && thread.ends_with("250.0 ms"), "{drawn:#?}");
+        assert!(drawn[13].starts_with("q quit"), "{drawn:#?}");
+        assert!(!drawn.concat().contains('\u{1b}'), "{drawn:#?}");
+        // However small the window is.
+        for (width, height) in [(1, 1), (5, 3), (20, 2)] {
+            lines(&mut screen, width, height);
+        }
+    }
+
+    #[test]
+    fn what_is_folded_hides_what_is_below_and_the_selection_stays_inside() {
+        let mut screen = screen();
+        let press = |screen: &mut Screen, code| screen.press(KeyEvent::from(code));
+        assert!(press(&mut screen, KeyCode::Down));
+        assert!(press(&mut screen, KeyCode::Char(' ')));
+        assert_eq!(screen.shown(), [0, 1]);
+        assert!(press(&mut screen, KeyCode::End));
+        assert_eq!(screen.selected.selected(), Some(1));
+        assert!(press(&mut screen, KeyCode::Char('c')));
+        assert_eq!(screen.shown(), [0, 1, 2]);
+        assert!(press(&mut screen, KeyCode::Char('c')));
+        assert_eq!((screen.shown(), screen.selected.selected()), (vec![0], Some(0)));
+        assert!(press(&mut screen, KeyCode::Char('s')));
+        assert_eq!(screen.order, Order::Busy);
+        assert!(!press(&mut screen, KeyCode::Char('q')));
+    }
+}

@@ -1,0 +1,688 @@
+//! The thread that has the workers: waits with them for a run, and drives it to its end.
+
+use std::io::{self, PipeWriter, Write as _};
+use std::os::fd::AsFd as _;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use pm_api::backend::{
+    ChunkQueue, Fault, Finished, Outputs, Run, RunEnd, Take, Ticket, Verdict, catch_panic,
+};
+use pm_api::{FailureKind, LostWorker, PmError, Schedule};
+use worker_process::{Ended, Event, Frozen, Part, Pool, Received, Waker};
+
+use crate::ProcessesManager;
+use crate::group::GroupMemory;
+use crate::mailbox::Mailbox;
+use crate::seat::{Flight, Seat};
+use crate::wire::{Answer, Group, INLINE, Order, frame, read};
+
+/// For how long a worker may take to drop its model before it is ended.
+const END: Duration = Duration::from_secs(5);
+
+/// The encoded arguments of a run.
+#[derive(Debug)]
+pub(crate) enum Args {
+    Short(Vec<u8>),
+    Long(Frozen),
+}
+
+/// A run to be driven.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(crate) run: Run,
+    pub(crate) queue: ChunkQueue,
+    pub(crate) mailbox: Arc<Mailbox>,
+    pub(crate) args: Args,
+    /// None for one worker.
+    pub(crate) group: Option<GroupMemory>,
+}
+
+/// What is said to the thread.
+#[derive(Debug, Default)]
+struct Slot {
+    job: Option<Job>,
+    /// Whether it is to end.
+    end: bool,
+    /// Whether it takes no job any more.
+    gone: bool,
+}
+
+fn lock(slot: &Mutex<Slot>) -> MutexGuard<'_, Slot> {
+    slot.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Workers that are ready, and the thread that has them. They are ended when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Handle {
+    slot: Arc<Mutex<Slot>>,
+    waker: Waker,
+    n_workers: usize,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Handle {
+    pub(crate) fn new(pool: Pool, grace: Duration, idle: Duration) -> io::Result<Self> {
+        let (slot, waker, n_workers) = (Arc::default(), pool.waker(), pool.n_workers());
+        let pipes = (0..n_workers).map(|_| None).collect();
+        let theirs = Arc::clone(&slot);
+        let driver = Driver { pool, pipes, grace, idle, n_runs: 0, outputs: Vec::new() };
+        let thread = thread::Builder::new().name("pm-proc".to_owned());
+        let thread = Some(thread.spawn(move || driver.serve(&theirs))?);
+        Ok(Self { slot, waker, n_workers, thread })
+    }
+
+    pub(crate) fn n_workers(&self) -> usize {
+        self.n_workers
+    }
+
+    pub(crate) fn waker(&self) -> Waker {
+        self.waker.clone()
+    }
+
+    /// A mailbox for a job of this thread.
+    pub(crate) fn mailbox(&self) -> Arc<Mailbox> {
+        Arc::new(Mailbox::new(self.waker()))
+    }
+
+    /// Whether it takes jobs.
+    pub(crate) fn is_alive(&self) -> bool {
+        !lock(&self.slot).gone
+    }
+
+    /// Gives it a job, unless it is gone.
+    pub(crate) fn give(&self, job: Job) -> Result<(), Box<Job>> {
+        let mut slot = lock(&self.slot);
+        if slot.gone {
+            return Err(Box::new(job));
+        }
+        slot.job = Some(job);
+        drop(slot);
+        self.waker.wake();
+        Ok(())
+    }
+}
+
+impl Drop for Handle {
+    /// Returns when the workers are gone.
+    fn drop(&mut self) {
+        lock(&self.slot).end = true;
+        self.waker.wake();
+        if let Some(thread) = self.thread.take() {
+            // A panic, which would be this crate's own, was printed by its hook.
+            let _ended = thread.join();
+        }
+    }
+}
+
+struct Driver {
+    pool: Pool,
+    /// The way to tell each worker of a cancelled run; none if it does not listen yet.
+    pipes: Vec<Option<PipeWriter>>,
+    grace: Duration,
+    idle: Duration,
+    n_runs: u64,
+    /// Outputs are copied to here, over and over.
+    outputs: Vec<u8>,
+}
+
+impl Driver {
+    fn serve(mut self, slot: &Mutex<Slot>) {
+        struct Gone<'a>(&'a Mutex<Slot>);
+        impl Drop for Gone<'_> {
+            fn drop(&mut self) {
+                lock(self.0).gone = true;
+            }
+        }
+        /// Whatever happens, nobody waits for ever.
+        struct Over(Arc<Mailbox>);
+        impl Drop for Over {
+            fn drop(&mut self) {
+                self.0.over(Ok(RunEnd::default()));
+            }
+        }
+        let gone = Gone(slot);
+        while let Some(job) = self.next_job(slot) {
+            let over = Over(Arc::clone(&job.mailbox));
+            self.n_runs += 1;
+            let n_workers = job.queue.n_workers();
+            let seats = (0..n_workers).map(|_| Seat::default()).collect();
+            let course = Course {
+                driver: &mut self,
+                job: &job,
+                seats,
+                n_flying: 0,
+                lost: Vec::new(),
+                why: vec![None; n_workers],
+                cancelled: None,
+                later: None,
+            };
+            let end = course.run();
+            // The last of the user's values are dropped before the caller goes on.
+            drop(job);
+            if end.is_err() {
+                lock(slot).gone = true;
+                over.0.over(end);
+                break;
+            }
+            over.0.over(end);
+        }
+        drop(gone);
+        self.pool.shutdown();
+    }
+
+    /// Waits for a job; `None` when there will be none.
+    fn next_job(&mut self, slot: &Mutex<Slot>) -> Option<Job> {
+        let until = Instant::now().checked_add(self.idle);
+        loop {
+            let mut slot = lock(slot);
+            if let Some(job) = slot.job.take() {
+                return Some(job);
+            }
+            if slot.end || until.is_some_and(|until| until <= Instant::now()) {
+                slot.gone = true;
+                return None;
+            }
+            drop(slot);
+            match self.pool.wait(until) {
+                Ok(Event::Exited { worker, .. }) => self.pipes[worker] = None,
+                Ok(_) => {}
+                Err(_) => return None,
+            }
+        }
+    }
+
+    /// Makes sure that the process of a worker lives and listens.
+    fn revive(&mut self, worker: usize) -> Result<(), Fault> {
+        let lost = |error: &dyn std::error::Error| {
+            let text = format!("its worker process could not be started again: {error}");
+            Fault::new(FailureKind::Lost, text)
+        };
+        if !self.pool.is_running(worker) {
+            self.pipes[worker] = None;
+            self.pool.respawn(worker).map_err(|error| lost(&error))?;
+        }
+        if self.pipes[worker].is_none() {
+            let (reader, writer) = io::pipe().map_err(|error| lost(&error))?;
+            let order = frame(&Order::Listen, &[]);
+            let sent = self.pool.send(worker, &order, &[Part::Fd(reader.as_fd())]);
+            sent.map_err(|error| lost(&error))?;
+            self.pipes[worker] = Some(writer);
+        }
+        Ok(())
+    }
+}
+
+/// One run.
+struct Course<'a> {
+    driver: &'a mut Driver,
+    job: &'a Job,
+    seats: Vec<Seat>,
+    /// Chunks at the workers.
+    n_flying: usize,
+    lost: Vec<LostWorker>,
+    /// What a worker did to be killed for it by the pool.
+    why: Vec<Option<String>>,
+    /// Until when tasks may go on, once the run is cancelled.
+    cancelled: Option<Instant>,
+    /// When there may be a chunk for those who found none.
+    later: Option<Instant>,
+}
+
+fn backend(error: impl std::error::Error + Send + Sync + 'static) -> PmError {
+    PmError::Backend { manager: ProcessesManager::NAME, source: Box::new(error) }
+}
+
+/// What the end of a process is to its tasks.
+fn death(ended: Ended) -> Fault {
+    let kind = match ended {
+        Ended::Signal(signal) => FailureKind::Killed { signal },
+        Ended::Code(code) => FailureKind::Exited { code },
+        Ended::Unknown => FailureKind::Lost,
+    };
+    Fault::new(kind, format!("its worker process ended with {ended}"))
+}
+
+impl Course<'_> {
+    fn run(mut self) -> Result<RunEnd, PmError> {
+        loop {
+            self.look_at_cancel();
+            for rank in 0..self.seats.len() {
+                self.deal(rank);
+            }
+            if self.n_flying == 0 && self.seats.iter().all(|seat| seat.retired || seat.done) {
+                break;
+            }
+            let deadline = self.deadline();
+            match self.driver.pool.wait(deadline).map_err(backend)? {
+                Event::Frame { worker, bytes, parts } => self.answer(worker, &bytes, &parts),
+                Event::Exited { worker, ended } => self.exited(worker, ended),
+                Event::Broken { worker, error } => {
+                    let text = format!("its worker said what makes no sense: {error}");
+                    self.why[worker] = Some(text);
+                }
+                Event::Deadline => self.look_at_the_clock(),
+                Event::Woken => {}
+            }
+        }
+        self.end()?;
+        let mut lost_workers = std::mem::take(&mut self.lost);
+        lost_workers.sort_by_key(|worker| worker.rank);
+        let not_started = self.job.queue.drain();
+        Ok(RunEnd { n_workers: self.seats.len(), not_started, lost_workers })
+    }
+
+    /// Tells the workers that the run was cancelled.
+    fn look_at_cancel(&mut self) {
+        if self.cancelled.is_some() || !self.job.run.cancel_token().is_cancelled() {
+            return;
+        }
+        self.cancelled = Some(Instant::now() + self.driver.grace);
+        self.stir();
+        if let Some(group) = &self.job.group {
+            group.cancel();
+        }
+        for rank in (0..self.seats.len()).filter(|rank| self.seats[*rank].begun) {
+            if let Some(pipe) = &mut self.driver.pipes[rank] {
+                // Who is gone needs not hear it.
+                let _heard = pipe.write_all(&self.driver.n_runs.to_ne_bytes());
+            }
+        }
+    }
+
+    /// Until when to wait for events.
+    fn deadline(&self) -> Option<Instant> {
+        let cancelled = self.cancelled.filter(|_| self.n_flying > 0);
+        let timed = self.job.run.timeout().and_then(|_| self.job.queue.next_deadline());
+        let timed = timed.map(|(_, _, deadline)| deadline + self.driver.grace);
+        [cancelled, timed, self.later].into_iter().flatten().min()
+    }
+
+    fn look_at_the_clock(&mut self) {
+        let now = Instant::now();
+        self.stir();
+        let grace = self.driver.grace;
+        if self.job.run.timeout().is_some() {
+            while let Some((rank, ticket, deadline)) = self.job.queue.next_deadline() {
+                let at_work = self.seats[rank].flights.front();
+                let limit = self.job.queue.limit(ticket.indices().len()).unwrap_or_default();
+                if deadline + grace > now || at_work.is_none_or(|flight| flight.ticket != ticket) {
+                    break;
+                }
+                self.kill(rank, &Fault::timeout(limit), limit + grace);
+            }
+        }
+        if self.cancelled.is_some_and(|at| at <= now) {
+            let text = "the run was cancelled, and the task did not stop";
+            let fault = Fault::new(FailureKind::Cancelled, text);
+            for rank in 0..self.seats.len() {
+                if !self.seats[rank].flights.is_empty() {
+                    self.kill(rank, &fault, grace);
+                }
+            }
+        }
+    }
+
+    /// Lets those be asked for again who found nothing to do.
+    fn stir(&mut self) {
+        self.later = None;
+        for seat in &mut self.seats {
+            (seat.idle, seat.done) = (false, false);
+        }
+    }
+
+    /// Gives a worker as many chunks as it may have.
+    fn deal(&mut self, rank: usize) {
+        // The time of a chunk begins when it is handed out. And where tasks go one by one to whoever
+        // is free, one may be what another waits for, which must not lie behind it.
+        let run = &self.job.run;
+        let one_by_one = matches!(run.schedule(), Schedule::Dynamic { .. });
+        let may_wait = run.timeout().is_none() && !one_by_one;
+        loop {
+            let seat = &self.seats[rank];
+            let depth = seat.depth(may_wait);
+            if seat.retired || seat.killed.is_some() || seat.idle || seat.flights.len() >= depth {
+                return;
+            }
+            // A cancelled run hands out nothing, however full the mailbox is.
+            let n_workers = self.seats.len();
+            if self.cancelled.is_none() && self.job.mailbox.room(self.n_flying, n_workers) == 0 {
+                return;
+            }
+            match self.job.queue.try_take(rank, seat.has_model) {
+                Take::Chunk(ticket) => self.send(rank, ticket),
+                Take::Later(at) => {
+                    self.later = self.later.into_iter().chain(at).min();
+                    self.rest(rank, false);
+                }
+                Take::Done => self.rest(rank, true),
+            }
+        }
+    }
+
+    /// Notes that there is nothing for a worker at the moment, or any more.
+    fn rest(&mut self, rank: usize, done: bool) {
+        let seat = &mut self.seats[rank];
+        (seat.idle, seat.done) = (true, done);
+        if seat.flights.is_empty() {
+            // It cannot come to a collective that others may be waiting in.
+            let reason = if done { "it has no more tasks" } else { "it has no task at the moment" };
+            self.leave_group(rank, reason);
+        }
+    }
+
+    fn leave_group(&mut self, rank: usize, reason: &str) {
+        if let Some(group) = &self.job.group
+            && !std::mem::replace(&mut self.seats[rank].left, true)
+        {
+            group.leave(rank, reason);
+        }
+    }
+
+    /// Tells a worker of the run, if it does not know of it.
+    fn begin(&mut self, rank: usize) -> Result<(), Fault> {
+        if self.seats[rank].begun {
+            return Ok(());
+        }
+        self.driver.revive(rank)?;
+        let Job { run, args, group, .. } = self.job;
+        let seat = &mut self.seats[rank];
+        let mut parts = Vec::new();
+        let short = match args {
+            Args::Short(bytes) => &bytes[..],
+            Args::Long(frozen) => {
+                parts.push(Part::Frozen(frozen));
+                &[]
+            }
+        };
+        let group = match group {
+            None => Group::Alone,
+            Some(_) if seat.replaced => Group::Gone,
+            Some(group) => {
+                parts.push(Part::Fd(group.fd()));
+                Group::Member
+            }
+        };
+        let order = Order::Begin {
+            run: self.driver.n_runs,
+            task: run.task_name(),
+            rank,
+            n_workers: self.job.queue.n_workers(),
+            seed: run.seed(),
+            group,
+        };
+        let sent = self.driver.pool.send(rank, &frame(&order, short), &parts);
+        sent.map_err(|error| Fault::from_error(FailureKind::Lost, error))?;
+        seat.begun = true;
+        Ok(())
+    }
+
+    /// Sends a chunk to a worker.
+    fn send(&mut self, rank: usize, ticket: Ticket) {
+        let building = !self.seats[rank].has_model;
+        if let Err(fault) = self.begin(rank) {
+            return self.retire(rank, ticket, &fault);
+        }
+        let indices = ticket.indices();
+        let limit = self.job.queue.limit(indices.len());
+        let order = Order::Chunk {
+            start: indices.start,
+            end: indices.end,
+            attempt: ticket.attempt(),
+            limit_ns: limit.map(|limit| u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX)),
+            n_seen: self.seats[rank].n_seen,
+        };
+        let lent = match self.send_params(rank, &order, &ticket) {
+            Ok(lent) => lent,
+            Err(fault) => {
+                if building {
+                    self.job.queue.built(&ticket);
+                }
+                let verdict = self.job.queue.finish(ticket, Err(fault), Duration::ZERO);
+                return self.report(verdict);
+            }
+        };
+        self.n_flying += 1;
+        self.seats[rank].flights.push_back(Flight { ticket, building, _params: lent });
+    }
+
+    fn send_params(
+        &mut self,
+        rank: usize,
+        order: &Order<'_>,
+        ticket: &Ticket,
+    ) -> Result<Option<worker_process::Lent>, Fault> {
+        let encoded = catch_panic(|| self.job.run.encode_params(ticket.indices()));
+        let params = encoded.map_err(|panic| Fault::new(FailureKind::Encode, panic))?;
+        let params = params.map_err(|error| Fault::from_error(FailureKind::Encode, error))?;
+        let pool = &mut self.driver.pool;
+        let mut lent = None;
+        let sent = if params.len() <= INLINE {
+            pool.send(rank, &frame(order, &params), &[])
+        } else {
+            let draft = pool.arena().draft(params.len());
+            let mut draft = draft.map_err(|error| Fault::from_error(FailureKind::Encode, error))?;
+            draft.copy_from_slice(&params);
+            let lent = lent.insert(draft.lend());
+            pool.send(rank, &frame(order, &[]), &[Part::Lent(lent)])
+        };
+        if let Err(error) = sent {
+            // Its end comes as an event, and the chunk is taken from it then.
+            self.why[rank] = Some(format!("its worker takes no orders: {error}"));
+            let _gone = pool.kill(rank);
+        }
+        Ok(lent)
+    }
+
+    /// Takes in what a worker says.
+    fn answer(&mut self, rank: usize, bytes: &[u8], parts: &[Received]) {
+        if rank >= self.seats.len() || self.seats[rank].killed.is_some() {
+            // Too late.
+            return;
+        }
+        let Some((answer, rest)) = read::<Answer>(bytes) else {
+            self.why[rank] = Some("its worker gave no answer that makes sense".to_owned());
+            let _gone = self.driver.pool.kill(rank);
+            return;
+        };
+        match answer {
+            Answer::Built => {
+                let seat = &mut self.seats[rank];
+                seat.has_model = true;
+                if let Some(flight) = seat.flights.front_mut()
+                    && std::mem::take(&mut flight.building)
+                {
+                    self.job.queue.built(&flight.ticket);
+                }
+                self.stir();
+            }
+            Answer::Done { took_ns } => {
+                let took = Duration::from_nanos(took_ns);
+                let Some(flight) = self.land(rank) else { return };
+                let seat = &mut self.seats[rank];
+                (seat.took, seat.n_seen) = (Some(took), seat.n_seen + 1);
+                let outputs = match parts {
+                    [Received::View(view)] => {
+                        let mut copy = std::mem::take(&mut self.driver.outputs);
+                        copy.resize(view.len(), 0);
+                        view.read(0, &mut copy);
+                        let outputs = self.decode(&flight.ticket, &copy);
+                        self.driver.outputs = copy;
+                        outputs
+                    }
+                    _ => self.decode(&flight.ticket, rest),
+                };
+                let verdict = self.job.queue.finish(flight.ticket, outputs, took);
+                self.report(verdict);
+            }
+            Answer::Failed { fault, took_ns } => {
+                let took = Duration::from_nanos(took_ns);
+                let Some(flight) = self.land(rank) else { return };
+                let seat = &mut self.seats[rank];
+                // It has said so itself.
+                seat.left = true;
+                seat.took = Some(took);
+                if fault.kind() == FailureKind::Panic {
+                    seat.has_model = false;
+                    if let Some(next) = seat.flights.front_mut() {
+                        next.building = true;
+                        self.job.queue.rebuilding(&next.ticket);
+                    }
+                }
+                let verdict = self.job.queue.finish(flight.ticket, Err(fault), took);
+                self.report(verdict);
+            }
+            Answer::NoModel { fault } => {
+                let Some(flight) = self.land(rank) else { return };
+                self.seats[rank].left = true;
+                self.put_back(rank);
+                self.retire(rank, flight.ticket, &fault);
+            }
+            Answer::NotBegun => {
+                let Some(flight) = self.land(rank) else { return };
+                if flight.building {
+                    self.job.queue.built(&flight.ticket);
+                }
+                self.job.queue.put_back(flight.ticket);
+                self.stir();
+            }
+            Answer::Ended { .. } => {}
+        }
+    }
+
+    fn decode(&self, ticket: &Ticket, bytes: &[u8]) -> Result<Outputs, Fault> {
+        let decoded = catch_panic(|| self.job.run.decode_outputs(ticket.indices(), bytes));
+        let outputs = decoded.map_err(|panic| Fault::new(FailureKind::Decode, panic))?;
+        outputs.map_err(|error| Fault::from_error(FailureKind::Decode, error))
+    }
+
+    /// Takes the chunk that a worker is at out of the list of those that it has.
+    fn land(&mut self, rank: usize) -> Option<Flight> {
+        let flight = self.seats[rank].flights.pop_front()?;
+        self.n_flying -= 1;
+        Some(flight)
+    }
+
+    /// Puts back what a worker has not begun.
+    fn put_back(&mut self, rank: usize) {
+        while let Some(flight) = self.land(rank) {
+            if flight.building {
+                self.job.queue.built(&flight.ticket);
+            }
+            self.job.queue.put_back(flight.ticket);
+        }
+    }
+
+    fn report(&mut self, verdict: Verdict) {
+        if let Verdict::Report(finished) = verdict {
+            self.job.mailbox.put(finished);
+        }
+        self.stir();
+    }
+
+    /// Takes a worker out of the run that has no model for a chunk.
+    fn retire(&mut self, rank: usize, ticket: Ticket, fault: &Fault) {
+        let reason = format!("it could not build its model: {}", fault.message());
+        self.leave_group(rank, &reason);
+        self.seats[rank].retired = true;
+        for indices in self.job.queue.retire(rank, ticket) {
+            let (worker, outputs) = (Some(rank), Err(fault.clone()));
+            let (attempts, took) = (0, Duration::ZERO);
+            self.job.mailbox.put(Finished { indices, worker, outputs, attempts, took });
+        }
+        self.lost.push(LostWorker::new(rank, fault.clone()));
+        self.stir();
+    }
+
+    /// Kills a worker that does not come to the end of its chunk.
+    fn kill(&mut self, rank: usize, fault: &Fault, took: Duration) {
+        self.seats[rank].killed = Some(fault.clone());
+        let _gone = self.driver.pool.kill(rank);
+        self.leave_group(rank, fault.message());
+        let flight = self.land(rank);
+        self.put_back(rank);
+        let Some(Flight { ticket, building, .. }) = flight else { return };
+        if building {
+            self.job.queue.built(&ticket);
+        }
+        self.lost.push(LostWorker::new(rank, fault.clone()));
+        let verdict = self.job.queue.abandon(ticket, fault.clone(), took);
+        self.report(verdict);
+    }
+
+    /// Learns that a process has ended.
+    fn exited(&mut self, worker: usize, ended: Ended) {
+        self.driver.pipes[worker] = None;
+        let Some(seat) = self.seats.get_mut(worker) else { return };
+        let is_first = !std::mem::replace(&mut seat.replaced, seat.replaced || seat.begun);
+        (seat.begun, seat.has_model, seat.took, seat.n_seen) = (false, false, None, 0);
+        let fault = match self.why[worker].take() {
+            Some(text) => Fault::new(FailureKind::Lost, text),
+            None => death(ended),
+        };
+        if seat.killed.take().is_none() && seat.replaced {
+            self.leave_group(worker, fault.message());
+            let flight = self.land(worker);
+            self.put_back(worker);
+            let pinned = self.job.run.schedule() == &Schedule::EachWorker;
+            match flight {
+                // It may be nobody's fault, and nothing of the user's was done yet but building: a
+                // second process tries it. That of an SPMD function would be late for its peers.
+                Some(Flight { ticket, building: true, .. }) if is_first && !pinned => {
+                    self.send(worker, ticket);
+                }
+                Some(Flight { ticket, building: true, .. }) => {
+                    self.retire(worker, ticket, &fault);
+                }
+                Some(Flight { ticket, .. }) => {
+                    self.lost.push(LostWorker::new(worker, fault.clone()));
+                    let verdict = self.job.queue.abandon(ticket, fault, Duration::ZERO);
+                    self.report(verdict);
+                }
+                // It was at no work of anybody's.
+                None => {}
+            }
+        }
+        self.stir();
+    }
+
+    /// Lets the workers end the run, and waits until all have: models are dropped, and watches
+    /// have reported.
+    fn end(&mut self) -> Result<(), PmError> {
+        let order = frame(&Order::End, &[]);
+        let mut waited_for = vec![false; self.driver.pool.n_workers()];
+        for (rank, seat) in self.seats.iter().enumerate() {
+            let lives = self.driver.pool.is_running(rank);
+            waited_for[rank] = lives && (seat.begun || seat.killed.is_some());
+            if lives && seat.begun && seat.killed.is_none() {
+                // Who is gone says so by its end.
+                let _sent = self.driver.pool.send(rank, &order, &[]);
+            }
+        }
+        let mut until = Instant::now() + END;
+        while waited_for.contains(&true) {
+            match self.driver.pool.wait(Some(until)).map_err(backend)? {
+                Event::Frame { worker, bytes, .. } => {
+                    if let Some((Answer::Ended { has_report }, report)) = read::<Answer>(&bytes) {
+                        waited_for[worker] = false;
+                        if has_report && let Some(watch) = self.job.run.watch(self.seats.len()) {
+                            watch.worker_reported(worker, report.to_vec());
+                        }
+                    }
+                }
+                Event::Exited { worker, .. } => {
+                    self.driver.pipes[worker] = None;
+                    waited_for[worker] = false;
+                }
+                Event::Deadline => {
+                    let late = (0..waited_for.len()).filter(|worker| waited_for[*worker]);
+                    late.for_each(|worker| drop(self.driver.pool.kill(worker)));
+                    until += END;
+                }
+                Event::Broken { .. } | Event::Woken => {}
+            }
+        }
+        Ok(())
+    }
+}
