@@ -50,7 +50,7 @@ trait Far: Send + Sync {
 }
 
 trait FarExecute {
-    fn execute(&mut self, params: &[u8], worker: &Worker<'_>) -> Result<Vec<u8>, Fault>;
+    fn execute(&mut self, params: &[u8], w: &Worker<'_>, out: &mut Vec<u8>) -> Result<(), Fault>;
 }
 
 struct Typed<W: Work> {
@@ -130,7 +130,22 @@ impl FarModel {
     /// [`FailureKind::Encode`] if the outputs cannot be encoded, else as
     /// [`Run::execute`](crate::backend::Run::execute).
     pub fn execute(&mut self, params: &[u8], worker: &Worker<'_>) -> Result<Vec<u8>, Fault> {
-        self.0.execute(params, worker)
+        let mut outputs = Vec::new();
+        self.0.execute(params, worker, &mut outputs).map(|()| outputs)
+    }
+
+    /// As [`execute`](Self::execute), into memory that is used again; what was in it is lost.
+    ///
+    /// # Errors
+    ///
+    /// As [`execute`](Self::execute).
+    pub fn execute_into(
+        &mut self,
+        params: &[u8],
+        worker: &Worker<'_>,
+        outputs: &mut Vec<u8>,
+    ) -> Result<(), Fault> {
+        self.0.execute(params, worker, outputs)
     }
 }
 
@@ -144,13 +159,13 @@ impl<W: Work> Far for W {
 }
 
 impl<W: Work> FarExecute for Typed<W> {
-    fn execute(&mut self, params: &[u8], worker: &Worker<'_>) -> Result<Vec<u8>, Fault> {
+    fn execute(&mut self, params: &[u8], w: &Worker<'_>, out: &mut Vec<u8>) -> Result<(), Fault> {
         let name = self.work.name();
         let params: Vec<W::Param> =
             work::decode("decode the parameters", "parameters", name, params)
                 .map_err(|e| Fault::from_error(FailureKind::Decode, e))?;
-        let outputs = work::execute(&*self.work, &mut self.model, &params, worker)?;
-        work::encode("encode the outputs", name, outputs.as_slice())
+        let outputs = work::execute(&*self.work, &mut self.model, &params, w)?;
+        work::encode_into("encode the outputs", name, outputs.as_slice(), out)
             .map_err(|e| Fault::from_error(FailureKind::Encode, e))
     }
 }

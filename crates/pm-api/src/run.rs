@@ -190,7 +190,26 @@ impl Run {
     ///
     /// If `indices` is not within the run.
     pub fn encode_params(&self, indices: Range<usize>) -> Result<Vec<u8>, CodecError> {
-        self.erased.encode_params(indices)
+        let mut bytes = Vec::new();
+        self.erased.encode_params(indices, &mut bytes).map(|()| bytes)
+    }
+
+    /// As [`encode_params`](Self::encode_params), into memory that is used again; what was in it is
+    /// lost.
+    ///
+    /// # Errors
+    ///
+    /// As [`encode_params`](Self::encode_params).
+    ///
+    /// # Panics
+    ///
+    /// If `indices` is not within the run.
+    pub fn encode_params_into(
+        &self,
+        indices: Range<usize>,
+        bytes: &mut Vec<u8>,
+    ) -> Result<(), CodecError> {
+        self.erased.encode_params(indices, bytes)
     }
 
     /// Decodes what a worker sent back for tasks `indices`.
@@ -213,7 +232,7 @@ trait Erased: Send + Sync {
     fn build(&self, worker: &Worker<'_>) -> Result<Model, Fault>;
     fn execute(&self, m: &mut Model, at: Range<usize>, w: &Worker<'_>) -> Result<Outputs, Fault>;
     fn encode_args(&self) -> Result<Vec<u8>, CodecError>;
-    fn encode_params(&self, indices: Range<usize>) -> Result<Vec<u8>, CodecError>;
+    fn encode_params(&self, at: Range<usize>, bytes: &mut Vec<u8>) -> Result<(), CodecError>;
     fn decode_outputs(&self, indices: Range<usize>, bytes: &[u8]) -> Result<Outputs, CodecError>;
 }
 
@@ -245,8 +264,8 @@ impl<W: Work> Erased for Typed<W> {
         work::encode("encode the arguments", self.name(), &self.args)
     }
 
-    fn encode_params(&self, indices: Range<usize>) -> Result<Vec<u8>, CodecError> {
-        work::encode("encode the parameters", self.name(), &self.params[indices])
+    fn encode_params(&self, at: Range<usize>, bytes: &mut Vec<u8>) -> Result<(), CodecError> {
+        work::encode_into("encode the parameters", self.name(), &self.params[at], bytes)
     }
 
     fn decode_outputs(&self, indices: Range<usize>, bytes: &[u8]) -> Result<Outputs, CodecError> {

@@ -3,6 +3,7 @@
 use std::any::{TypeId, type_name};
 use std::marker::PhantomData;
 
+use postcard::ser_flavors::Flavor;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -147,12 +148,46 @@ pub(crate) fn execute<W: Work>(
     }
 }
 
+/// Writes to the end of memory that is there already, so that nothing is allocated for a value as
+/// long as the last one.
+struct Onto<'a>(&'a mut Vec<u8>);
+
+impl Flavor for Onto<'_> {
+    type Output = ();
+
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.0.push(byte);
+        Ok(())
+    }
+
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<()> {
+        Ok(())
+    }
+}
+
 pub(crate) fn encode<V: Serialize + ?Sized>(
     action: &'static str,
     task: &'static str,
     value: &V,
 ) -> Result<Vec<u8>, CodecError> {
-    postcard::to_stdvec(value).map_err(|e| CodecError::Postcard {
+    let mut bytes = Vec::new();
+    encode_into(action, task, value, &mut bytes).map(|()| bytes)
+}
+
+/// Encodes into `bytes`, whatever was in them.
+pub(crate) fn encode_into<V: Serialize + ?Sized>(
+    action: &'static str,
+    task: &'static str,
+    value: &V,
+    bytes: &mut Vec<u8>,
+) -> Result<(), CodecError> {
+    bytes.clear();
+    postcard::serialize_with_flavor(value, Onto(bytes)).map_err(|e| CodecError::Postcard {
         action,
         task,
         source: Box::new(e),

@@ -67,7 +67,8 @@ impl Handle {
         let (slot, waker, n_workers) = (Arc::default(), pool.waker(), pool.n_workers());
         let pipes = (0..n_workers).map(|_| None).collect();
         let theirs = Arc::clone(&slot);
-        let driver = Driver { pool, pipes, grace, idle, n_runs: 0, outputs: Vec::new() };
+        let driver =
+            Driver { pool, pipes, grace, idle, n_runs: 0, outputs: Vec::new(), params: Vec::new() };
         let thread = thread::Builder::new().name("pm-proc".to_owned());
         let thread = Some(thread.spawn(move || driver.serve(&theirs))?);
         Ok(Self { slot, waker, n_workers, thread })
@@ -125,6 +126,8 @@ struct Driver {
     n_runs: u64,
     /// Outputs are copied to here, over and over.
     outputs: Vec<u8>,
+    /// Parameters are encoded here, over and over.
+    params: Vec<u8>,
 }
 
 impl Driver {
@@ -453,17 +456,18 @@ impl Course<'_> {
         order: &Order<'_>,
         ticket: &Ticket,
     ) -> Result<Option<worker_process::Lent>, Fault> {
-        let encoded = catch_panic(|| self.job.run.encode_params(ticket.indices()));
-        let params = encoded.map_err(|panic| Fault::new(FailureKind::Encode, panic))?;
-        let params = params.map_err(|error| Fault::from_error(FailureKind::Encode, error))?;
-        let pool = &mut self.driver.pool;
+        let Driver { pool, params, .. } = &mut *self.driver;
+        let run = &self.job.run;
+        let encoded = catch_panic(|| run.encode_params_into(ticket.indices(), params));
+        let encoded = encoded.map_err(|panic| Fault::new(FailureKind::Encode, panic))?;
+        encoded.map_err(|error| Fault::from_error(FailureKind::Encode, error))?;
         let mut lent = None;
         let sent = if params.len() <= INLINE {
-            pool.send(rank, &frame(order, &params), &[])
+            pool.send(rank, &frame(order, params), &[])
         } else {
             let draft = pool.arena().draft(params.len());
             let mut draft = draft.map_err(|error| Fault::from_error(FailureKind::Encode, error))?;
-            draft.copy_from_slice(&params);
+            draft.copy_from_slice(params);
             let lent = lent.insert(draft.lend());
             pool.send(rank, &frame(order, &[]), &[Part::Lent(lent)])
         };
@@ -615,7 +619,8 @@ impl Course<'_> {
     fn exited(&mut self, worker: usize, ended: Ended) {
         self.driver.pipes[worker] = None;
         let Some(seat) = self.seats.get_mut(worker) else { return };
-        let is_first = !std::mem::replace(&mut seat.replaced, seat.replaced || seat.begun);
+        let is_first = !seat.replaced;
+        seat.replaced |= seat.begun;
         (seat.begun, seat.has_model, seat.took, seat.n_seen) = (false, false, None, 0);
         let fault = match self.why[worker].take() {
             Some(text) => Fault::new(FailureKind::Lost, text),

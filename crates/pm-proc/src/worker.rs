@@ -99,6 +99,7 @@ fn serve(worker: worker_process::Worker) -> u8 {
         lent: VecDeque::new(),
         n_sent: 0,
         params: Vec::new(),
+        outputs: Vec::new(),
     };
     // The parent is gone, and this process about to be killed; or the parent is mad.
     server.serve().unwrap_or(1)
@@ -114,6 +115,8 @@ struct Server {
     n_sent: u64,
     /// Parameters are copied to here, over and over.
     params: Vec<u8>,
+    /// Outputs are encoded here, over and over.
+    outputs: Vec<u8>,
 }
 
 /// A run, as one worker has it.
@@ -277,20 +280,20 @@ impl Server {
             }
             self.worker.send(&frame(&Answer::Built, &[]), &[])?;
         }
-        let (outputs, took) = run.execute(chunk, params);
+        let (executed, took) = run.execute(chunk, params, &mut self.outputs);
         let took_ns = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
-        let outputs = match outputs {
-            Ok(outputs) => outputs,
-            Err(fault) => return self.fail(fault, took_ns),
-        };
+        if let Err(fault) = executed {
+            return self.fail(fault, took_ns);
+        }
+        let outputs = &self.outputs;
         let done = Answer::Done { took_ns };
         self.n_sent += 1;
         if outputs.len() <= INLINE {
-            return self.worker.send(&frame(&done, &outputs), &[]);
+            return self.worker.send(&frame(&done, outputs), &[]);
         }
         match self.worker.arena().draft(outputs.len()) {
             Ok(mut draft) => {
-                draft.copy_from_slice(&outputs);
+                draft.copy_from_slice(outputs);
                 let lent = draft.lend();
                 let sent = self.worker.send(&frame(&done, &[]), &[Part::Lent(&lent)]);
                 self.lent.push_back((self.n_sent - 1, lent));
@@ -335,7 +338,12 @@ impl Running {
         }
     }
 
-    fn execute(&mut self, chunk: &Chunk, params: &[u8]) -> (Result<Vec<u8>, Fault>, Duration) {
+    fn execute(
+        &mut self,
+        chunk: &Chunk,
+        params: &[u8],
+        outputs: &mut Vec<u8>,
+    ) -> (Result<(), Fault>, Duration) {
         let start = Instant::now();
         let worker = pm_api::Worker::new(self.rank, self.n_workers, &self.cancel)
             .with_peers(&*self.peers)
@@ -343,17 +351,17 @@ impl Running {
             .with_run_seed(self.seed)
             .with_deadline(chunk.limit.and_then(|limit| start.checked_add(limit)));
         let model = self.model.as_mut().expect("it was built just now or before");
-        let outputs = model.execute(params, &worker);
+        let executed = model.execute_into(params, &worker, outputs);
         let took = start.elapsed();
         let was_cancelled = |fault: &Fault| fault.kind() == FailureKind::Cancelled;
-        let outputs = match chunk.limit {
+        let executed = match chunk.limit {
             // What was right too late is a timeout, as it is where a task is killed for it.
-            Some(limit) if took >= limit && outputs.as_ref().err().is_none_or(was_cancelled) => {
+            Some(limit) if took >= limit && executed.as_ref().err().is_none_or(was_cancelled) => {
                 Err(Fault::timeout(limit))
             }
-            _ => outputs,
+            _ => executed,
         };
-        (outputs, took)
+        (executed, took)
     }
 
     /// Lets the others of the group know that this one does not come any more.

@@ -11,7 +11,15 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 fn stamp(name: &str, cum: f64) -> StampTimes {
-    StampTimes { name: name.to_owned(), cum, itr_num: 1, itr_max: cum, itr_min: cum, itrs: None, in_loop: false }
+    StampTimes {
+        name: name.to_owned(),
+        cum,
+        itr_num: 1,
+        itr_max: cum,
+        itr_min: cum,
+        itrs: None,
+        in_loop: false,
+    }
 }
 
 fn timer(name: &str, stamps: &[(&str, f64)]) -> Times {
