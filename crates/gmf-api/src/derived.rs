@@ -593,7 +593,7 @@ mod tests {
         assert!(error(|_, p| p.dpt_ipp_delay_parameter = 10).contains("from 1 to 9"));
         assert!(error(|_, p| p.dpt_ipp_delay_parameter = 0).contains("from 1 to 9"));
         let none = error(|_, p| p.max_acceleration_m_s2 = -400.0);
-        assert!(none.contains("min_acceleration -300 and max_acceleration -400"), "{none}");
+        assert!(none.contains("-300 must not be above max_acceleration -400"), "{none}");
         assert!(error(|_, p| p.min_acceleration_m_s2 = f64::NAN).contains("NaN"));
         assert!(error(|e, _| e.tx_pulse_length_us = Some(1900.0)).contains("1900 samples"));
         assert!(error(|e, _| e.rx_end_us = 30_000.0).contains("rx_end is 30000"));

@@ -295,9 +295,11 @@ mod tests {
         assert!(seconds <= passed.as_secs_f64() * (1.0 + 1e-3), "{seconds} {passed:?}");
     }
 
+    /// It is replaced where a later measurement contradicts it, so not to the bit.
     #[test]
-    fn the_rate_is_the_same_at_every_reading() {
+    fn the_rate_hardly_changes_between_readings() {
         let clock = SystemClock::new();
-        assert_eq!(clock.ticks_per_second(), clock.ticks_per_second());
+        let (one, other) = (clock.ticks_per_second(), clock.ticks_per_second());
+        assert!((one / other - 1.0).abs() < 1e-3, "{one} and {other} ticks per second");
     }
 }
