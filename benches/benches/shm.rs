@@ -83,7 +83,8 @@ impl Scene {
                 assert_eq!(read.stamps.len(), NODES - 1);
                 for (read, own) in read.stamps.iter().zip(&own.stamps) {
                     assert_eq!((&read.name, read.itr_num), (&own.name, own.itr_num));
-                    assert!((read.cum - own.cum).abs() <= 1e-6 * own.cum.max(1e-9));
+                    // The rate of the clock is measured again by whoever reads.
+                    assert!((read.cum - own.cum).abs() <= 1e-3 * own.cum.max(1e-9));
                 }
             }
             self.stamp();

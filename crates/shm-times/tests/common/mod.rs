@@ -61,11 +61,11 @@ pub(crate) fn only(session: &Session) -> ProcessTimes {
     snapshot.processes.remove(0)
 }
 
-/// This test program again, in a session, to do what `role` says: the ignored test `as_child`.
+/// This test program again, in a session, to do what `role` says: the test `as_child`.
 pub(crate) fn child(session: &Session, role: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().expect("known"));
     command
-        .args(["--exact", "as_child", "--ignored", "--nocapture", "--test-threads=1"])
+        .args(["--exact", "as_child", "--nocapture", "--test-threads=1"])
         .env(SESSION_VARIABLE, session.dir())
         .env("SHM_TIMES_ROLE", role);
     command
