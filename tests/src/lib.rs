@@ -28,6 +28,8 @@ pub mod compare;
 mod golden;
 mod python;
 mod skips;
+#[cfg(test)]
+mod skips_tests;
 
 pub use golden::{GoldenCase, golden_cases};
 pub use python::{PYTHON_TIMEOUT, python, run_python, run_python_within};

@@ -1,4 +1,6 @@
 //! Tests that cannot run here, and say so.
+//!
+//! Crates below this package include the file as a module, so it needs nothing of the package.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -38,11 +40,11 @@ pub fn test_name(type_name: &str) -> &str {
 }
 
 /// A GPU is a matter of the machine; no installation brings one.
-fn may_be_absent(reason: &str) -> bool {
+pub(crate) fn may_be_absent(reason: &str) -> bool {
     reason.starts_with("no GPU")
 }
 
-fn append(path: &Path, test: &str, reason: &str) {
+pub(crate) fn append(path: &Path, test: &str, reason: &str) {
     // One write of one line to a file opened for appending: test programs share the file.
     let line = format!("{}\t{}\n", one_line(test), one_line(reason));
     OpenOptions::new()
@@ -55,41 +57,4 @@ fn append(path: &Path, test: &str, reason: &str) {
 
 fn one_line(text: &str) -> String {
     text.replace(['\t', '\n', '\r'], " ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_a_gpu_may_be_absent_everywhere() {
-        assert!(may_be_absent("no GPU that Vulkan can use"));
-        assert!(!may_be_absent("no mpirun"));
-        assert!(!may_be_absent("no digital_rf (a GPU would not help)"));
-    }
-
-    #[test]
-    fn every_skip_is_one_line_with_two_columns() {
-        let dir = crate::temp_dir();
-        let path = dir.path().join("skips");
-        append(&path, "first", "no mpirun");
-        append(&path, "sec\tond", "no\nray");
-        let text = std::fs::read_to_string(&path).unwrap();
-        assert_eq!(text, "first\tno mpirun\nsec ond\tno ray\n");
-    }
-
-    #[test]
-    #[should_panic(expected = "could not record a skipped test")]
-    fn a_skip_that_cannot_be_recorded_is_an_error() {
-        append(&crate::temp_dir().path().join("no such folder/skips"), "test", "no mpirun");
-    }
-
-    #[test]
-    fn the_test_is_named_with_its_crate_and_module() {
-        fn here() {}
-        let inside = || test_name(std::any::type_name_of_val(&here)).to_owned();
-        let name = "polychron_tests::skips::tests::the_test_is_named_with_its_crate_and_module";
-        assert_eq!(inside(), name);
-        assert_eq!(test_name("facade::peers_agree::{{closure}}::here"), "facade::peers_agree");
-    }
 }

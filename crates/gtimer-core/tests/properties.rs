@@ -185,7 +185,7 @@ fn a_refused_operation_changes_nothing() {
 fn the_timer_does_what_the_model_does_for_as_long_as_asked() {
     let asked = std::env::var("POLYCHRON_SOAK_S").ok().and_then(|s| s.parse().ok());
     let end = asked.map(|seconds| Instant::now() + Duration::from_secs(seconds));
-    let mut config = runner(500).config().clone();
+    let mut config = runner(at_most(500)).config().clone();
     config.rng_seed = match end {
         Some(_) => RngSeed::Random,
         None => RngSeed::Fixed(500),

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use common::skips::skip;
 use common::{Scratch, begin, iterations_of, stamped};
 use gtimer_core::publish::{NodeKind, Place, Publisher};
 use shm_times::{NoteKind, Reader, Session, Snapshot, read_segment};
@@ -149,7 +150,7 @@ fn a_file_of_another_user_is_left_alone() {
     let bad = bad(&scratch.0);
     fs::copy(good(&scratch.0), &bad).unwrap();
     if chown(&bad, Some(12_345), None).is_err() {
-        println!("skipped: only root can give files away");
+        skip("hostile::a_file_of_another_user_is_left_alone", "only root can give files away");
         return;
     }
     assert_eq!(only_note(&scratch.0), NoteKind::ForeignOwner { owner: 12_345 });

@@ -6,6 +6,7 @@ mod common;
 use std::io::{Read, Write};
 use std::process::{Command, Stdio};
 
+use common::skips::skip;
 use common::{Scratch, child, ended, iterations, iterations_of, root_of, stamped, until};
 use gtimer_core::publish::{NodeKind, Place, Position, Publisher, Values, new_publisher};
 use shm_times::{LABEL_VARIABLE, ProcessState, SESSION_VARIABLE, Session, Snapshot, publish_in};
@@ -244,7 +245,10 @@ fn a_directory_that_cannot_be_used_costs_one_warning() {
     assert!(stderr.contains("missing") && stderr.contains("No such file"), "{stderr}");
     let disk = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     if Session::open(disk.path()).unwrap().is_in_memory() {
-        println!("skipped: the build directory is in memory");
+        skip(
+            "processes::a_directory_that_cannot_be_used_costs_one_warning",
+            "the build directory is in memory",
+        );
     } else {
         let stderr = run(disk.path());
         assert!(stderr.contains("is not in memory (tmpfs)"), "{stderr}");
@@ -256,17 +260,12 @@ fn a_directory_that_cannot_be_used_costs_one_warning() {
 
 #[test]
 fn on_a_full_tmpfs_of_1_mib_all_of_50_processes_finish() {
-    let place = tempfile::tempdir_in("/dev/shm").unwrap();
-    let mount = Command::new("mount")
-        .args(["-t", "tmpfs", "-o", "size=1m,mode=700", "tmpfs"])
-        .arg(place.path())
-        .output();
-    if !mount.is_ok_and(|output| output.status.success()) {
-        println!("skipped: on_a_full_tmpfs_of_1_mib: mounting a tmpfs is not permitted");
+    let Some(small) =
+        Small::mount("processes::on_a_full_tmpfs_of_1_mib_all_of_50_processes_finish")
+    else {
         return;
-    }
-    let mounted = Mounted(place.path());
-    let session = Session::create_in(mounted.0).unwrap();
+    };
+    let session = Session::create_in(small.path()).unwrap();
     let mut running = Vec::new();
     for i in 0..50 {
         // Some stay, so that the place is really full.
@@ -296,21 +295,15 @@ fn on_a_full_tmpfs_of_1_mib_all_of_50_processes_finish() {
 
 #[test]
 fn on_a_full_tmpfs_the_ended_give_way_without_a_loss() {
-    let place = tempfile::tempdir_in("/dev/shm").unwrap();
-    let mount = Command::new("mount")
-        .args(["-t", "tmpfs", "-o", "size=1m,mode=700", "tmpfs"])
-        .arg(place.path())
-        .output();
-    if !mount.is_ok_and(|output| output.status.success()) {
-        println!("skipped: on_a_full_tmpfs_the_ended: mounting a tmpfs is not permitted");
+    let Some(small) = Small::mount("processes::on_a_full_tmpfs_the_ended_give_way_without_a_loss")
+    else {
         return;
-    }
-    let mounted = Mounted(place.path());
-    let session = Session::create_in(mounted.0).unwrap();
+    };
+    let session = Session::create_in(small.path()).unwrap();
     for _ in 0..12 {
         assert!(child(&session, "short").stdout(Stdio::null()).status().unwrap().success());
     }
-    let mut rest = std::fs::File::create(mounted.0.join("rest")).unwrap();
+    let mut rest = std::fs::File::create(small.path().join("rest")).unwrap();
     while rest.write_all(&[0; 4096]).is_ok() {}
     // Not even the sums of those that ended have room at first.
     let publisher = publish_in(&session).unwrap();
@@ -321,14 +314,33 @@ fn on_a_full_tmpfs_the_ended_give_way_without_a_loss() {
         snapshot.retired.iter().flat_map(|retired| &retired.times).map(iterations).sum();
     assert_eq!((sums.iter().sum::<u64>(), numbers), (12, 36));
     drop(publisher);
-    std::fs::remove_file(mounted.0.join("rest")).unwrap();
+    std::fs::remove_file(small.path().join("rest")).unwrap();
     session.end().unwrap();
 }
 
-struct Mounted<'a>(&'a std::path::Path);
+/// A tmpfs of 1 MiB.
+struct Small(tempfile::TempDir);
 
-impl Drop for Mounted<'_> {
+impl Small {
+    /// `None`, and `test` counts as skipped, where nothing may be mounted.
+    fn mount(test: &str) -> Option<Self> {
+        let place = tempfile::tempdir_in("/dev/shm").expect("tmpfs at /dev/shm");
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", "size=1m,mode=700", "tmpfs"]).arg(place.path());
+        if mount.output().is_ok_and(|output| output.status.success()) {
+            return Some(Self(place));
+        }
+        skip(test, "mounting a tmpfs is not permitted");
+        None
+    }
+
+    fn path(&self) -> &std::path::Path {
+        self.0.path()
+    }
+}
+
+impl Drop for Small {
     fn drop(&mut self) {
-        let _ = Command::new("umount").arg("--lazy").arg(self.0).status();
+        let _ = Command::new("umount").arg("--lazy").arg(self.path()).status();
     }
 }

@@ -2,6 +2,7 @@
 
 mod common;
 
+use common::skips::skip;
 use common::{RATE, Scratch, begin, iterations, iterations_of, only, root_of, stamped};
 use gtimer_core::publish::{NodeKind, Position, Values};
 use gtimer_core::{StampTimes, Subdivisions, Times, UNASSIGNED};
@@ -238,7 +239,10 @@ fn a_session_must_be_ours_in_memory_and_closed_to_others() {
     let disk = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let on_disk = Session::open(disk.path()).unwrap();
     if on_disk.is_in_memory() {
-        println!("skipped: the build directory is in memory");
+        skip(
+            "sharing::a_session_must_be_ours_in_memory_and_closed_to_others",
+            "the build directory is in memory",
+        );
     } else {
         let error = publish_in(&on_disk).unwrap_err().to_string();
         assert!(error.contains("is not in memory"), "{error}");

@@ -111,7 +111,7 @@ impl Publisher for Board {
 
 fn told() -> (Timer<FakeClock>, FakeClock, Board) {
     let clock = FakeClock::new();
-    let mut timer = Timer::with_clock("root", clock.clone());
+    let mut timer = Timer::with_clock("main", clock.clone());
     timer.set_settings(Settings { unique: false, ..Settings::default() });
     let board = Board::new();
     timer.publish_to(Box::new(board.clone()));
@@ -149,15 +149,15 @@ fn others_see_what_the_timer_sees() {
         .expect("it runs");
     timer.stop().expect("it runs");
     let expected = [
-        "Loop /root/l@l 0.5 1",
-        "Root /root 5 1",
-        "Stamp /root/f@s/a 3 3",
-        "Stamp /root/f@s/g@a/b 3 3",
-        "Stamp /root/l 0.5 2",
-        "Stamp /root/l@l/push 0.5 2",
-        "Stamp /root/s 4.5 1",
-        "Subdivision /root/f@s 3 3",
-        "Subdivision /root/f@s/g@a 3 3",
+        "Loop /main/l@l 0.5 1",
+        "Root /main 5 1",
+        "Stamp /main/f@s/a 3 3",
+        "Stamp /main/f@s/g@a/b 3 3",
+        "Stamp /main/l 0.5 2",
+        "Stamp /main/l@l/push 0.5 2",
+        "Stamp /main/s 4.5 1",
+        "Subdivision /main/f@s 3 3",
+        "Subdivision /main/f@s/g@a 3 3",
     ];
     assert_eq!(board.lines(), expected);
     let f = &timer.times().subdivisions[0].timers[0];
@@ -180,7 +180,7 @@ fn a_loop_without_end_makes_a_bounded_number_of_nodes() {
 #[test]
 fn a_forked_child_begins_anew_with_what_is_open() {
     let clock = FakeClock::new();
-    let mut timer = Timer::with_clock("root", clock.clone());
+    let mut timer = Timer::with_clock("main", clock.clone());
     let (mut board, child) = (Board::new(), Board::new());
     board.child = Some(Box::new(child.clone()));
     timer.publish_to(Box::new(board.clone()));
@@ -202,5 +202,5 @@ fn a_forked_child_begins_anew_with_what_is_open() {
     let times = timer.times();
     assert_eq!((times.total, times.stamps.len()), (0.5, 1));
     assert_eq!(times.subdivisions[0].timers[0].stamps[0].cum, 0.5);
-    assert!(child.lines().contains(&"Stamp /root/solve@after/rest 0.5 1".to_owned()));
+    assert!(child.lines().contains(&"Stamp /main/solve@after/rest 0.5 1".to_owned()));
 }

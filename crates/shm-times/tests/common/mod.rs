@@ -1,6 +1,10 @@
 //! What the tests share: a session that goes away, a publisher, and processes to run in.
 #![allow(dead_code, reason = "no test file uses all of it")]
 
+#[path = "../../../../tests/src/skips.rs"]
+#[allow(unreachable_pub, reason = "elsewhere it is part of a library")]
+pub(crate) mod skips;
+
 use std::path::Path;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
