@@ -13,7 +13,7 @@ fn random_programs_give_what_gtimer_gives() {
     let python = require_python!();
     let dir = temp_dir();
     let folder = dir.path().to_str().expect("is UTF-8");
-    run_python(&python, "gtimer_runs.py", &[folder, "1", "1500"]);
+    run_python(&python, "gtimer_runs.py", [folder, "1", "1500"]);
     let mut n_runs = 0;
     for entry in fs::read_dir(dir.path()).unwrap() {
         let path = entry.unwrap().path();
