@@ -6,6 +6,8 @@
 
 #![forbid(unsafe_code)]
 
+pub mod compare;
+
 use gmf_api::{GmfKernel, KernelError};
 use gmf_cpu::CpuKernel;
 use gmf_pipeline::{KernelChoice, KernelSet};

@@ -18,12 +18,22 @@ fn requirements() -> PathBuf {
     root().join("tests/python/requirements.txt")
 }
 
+/// Pinned packages that are installed without what they ask for, one per line.
+fn requirements_alone() -> PathBuf {
+    root().join("tests/python/requirements-alone.txt")
+}
+
 fn venv() -> PathBuf {
     root().join("target/venv")
 }
 
 fn interpreter() -> PathBuf {
     venv().join("bin/python")
+}
+
+/// All requirements, as they stand in the two files.
+fn wanted(sh: &Shell) -> anyhow::Result<String> {
+    Ok(sh.read_file(requirements())? + &sh.read_file(requirements_alone())?)
 }
 
 /// A copy of the requirements that the environment was made from, written when it was complete.
@@ -51,9 +61,8 @@ pub(crate) fn working(sh: &Shell) -> anyhow::Result<Option<PathBuf>> {
 
 /// Whether the environment holds what the requirements say now.
 fn up_to_date(sh: &Shell) -> anyhow::Result<bool> {
-    let wanted = sh.read_file(requirements())?;
     let made_from = sh.read_file(stamp()).unwrap_or_default();
-    Ok(made_from == wanted && imports(sh, &interpreter()))
+    Ok(made_from == wanted(sh)? && imports(sh, &interpreter()))
 }
 
 fn imports(sh: &Shell, python: &Path) -> bool {
@@ -76,25 +85,31 @@ pub(crate) fn host(sh: &Shell) -> Option<PathBuf> {
 /// Makes the environment anew.
 pub(crate) fn make(sh: &Shell) -> anyhow::Result<()> {
     let by_hand = "by hand: python3 -m venv target/venv \
-        && target/venv/bin/python -m pip install -r tests/python/requirements.txt";
+        && target/venv/bin/python -m pip install -r tests/python/requirements.txt \
+        && target/venv/bin/python -m pip install --no-deps -r tests/python/requirements-alone.txt";
     let host = host(sh).with_context(|| {
         format!("no Python {} with the module venv was found", VERSIONS.join(" or "))
     })?;
-    let (venv, python, requirements) = (venv(), interpreter(), requirements());
+    let (venv, python) = (venv(), interpreter());
+    let (requirements, alone) = (requirements(), requirements_alone());
     cmd!(sh, "{host} -m venv --clear {venv}")
         .run()
         .with_context(|| format!("could not make target/venv; {by_hand}"))?;
-    cmd!(sh, "{python} -m pip install --no-input --disable-pip-version-check -r {requirements}")
+    let pip = ["-m", "pip", "install", "--no-input", "--disable-pip-version-check"];
+    cmd!(sh, "{python} {pip...} -r {requirements}")
         // hardtarget is built on the spot, in an environment of its own: these two, of which each
         // pip knows one, hold that environment to the same versions.
         .env("PIP_CONSTRAINT", &requirements)
         .env("PIP_BUILD_CONSTRAINT", &requirements)
         .run()
         .with_context(|| format!("could not install the Python packages; {by_hand}"))?;
+    cmd!(sh, "{python} {pip...} --no-deps -r {alone}")
+        .run()
+        .with_context(|| format!("could not install the Python packages; {by_hand}"))?;
     if !imports(sh, &python) {
         bail!("target/venv was made, but fails at `{PROBE}`; {by_hand}");
     }
     // Last, so that an environment that was left half made is made again.
-    sh.copy_file(&requirements, stamp())?;
+    sh.write_file(stamp(), wanted(sh)?)?;
     Ok(())
 }

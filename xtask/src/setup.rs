@@ -1,6 +1,6 @@
 //! What the tests need from the machine: what is missing, and its installation.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use xshell::{Shell, cmd};
@@ -22,7 +22,7 @@ struct Need {
 }
 
 /// Asked by what works, not by what is installed, so that any Linux and any way of installing do.
-const NEEDS: [Need; 5] = [
+const NEEDS: [Need; 8] = [
     Need {
         what: "a C compiler",
         why: "links every Rust program, builds hardtarget's C library",
@@ -61,6 +61,27 @@ const NEEDS: [Need; 5] = [
         apt: &["chromium"],
         for_python: false,
         present: has_chromium,
+    },
+    Need {
+        what: "Open MPI",
+        why: "starts the ranks whose times are told apart, the original distributed engine",
+        apt: &["openmpi-bin", "libopenmpi-dev"],
+        for_python: false,
+        present: |sh| has_mpi(sh, "openmpi", "is_open_mpi"),
+    },
+    Need {
+        what: "MPICH",
+        why: "the same with the other MPI, whose launcher says otherwise which rank is which",
+        apt: &["mpich", "libmpich-dev"],
+        for_python: false,
+        present: |sh| has_mpi(sh, "mpich", "is_mpich"),
+    },
+    Need {
+        what: "libclang",
+        why: "reads the headers of MPI for Rust",
+        apt: &["libclang-dev"],
+        for_python: false,
+        present: has_libclang,
     },
 ];
 
@@ -153,6 +174,35 @@ pub(crate) fn has_valgrind(sh: &Shell) -> bool {
 fn has_chromium(sh: &Shell) -> bool {
     ["chromium", "chromium-browser", "google-chrome"].into_iter().any(|name| {
         cmd!(sh, "{name} --version").quiet().ignore_stdout().ignore_stderr().run().is_ok()
+    })
+}
+
+/// Whether this MPI starts programs and compiles them. Debian keeps several side by side, each with
+/// its name behind those of its programs; elsewhere the one that is there has the plain names, and
+/// says in its header which it is.
+fn has_mpi(sh: &Shell, suffix: &str, sign: &str) -> bool {
+    let starts = |program: &str| {
+        cmd!(sh, "{program} --version").quiet().ignore_stdout().ignore_stderr().run().is_ok()
+    };
+    let is_it = |compiler: &str| {
+        let program = "#include <mpi.h>\n#ifdef OPEN_MPI\nis_open_mpi\n#endif\n\
+                       #ifdef MPICH_VERSION\nis_mpich\n#endif\n";
+        let text = cmd!(sh, "{compiler} -x c -E -").stdin(program).quiet().ignore_stderr().read();
+        text.is_ok_and(|text| text.lines().any(|line| line == sign))
+    };
+    starts(&format!("mpirun.{suffix}")) && is_it(&format!("mpicc.{suffix}"))
+        || starts("mpirun") && is_it("mpicc")
+}
+
+/// Whether libclang is in one of the places where distributions put it.
+fn has_libclang(sh: &Shell) -> bool {
+    let libs = |dir: &Path| sh.read_dir(dir).unwrap_or_default();
+    let versions = libs(Path::new("/usr/lib")).into_iter().map(|dir| dir.join("lib"));
+    let arch = format!("/usr/lib/{}-linux-gnu", std::env::consts::ARCH);
+    let plain = ["/usr/lib", "/usr/lib64", &arch].map(PathBuf::from);
+    versions.chain(plain).flat_map(|dir| libs(&dir)).any(|path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.starts_with("libclang.so") || name.starts_with("libclang-")
     })
 }
 

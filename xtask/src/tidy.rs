@@ -15,7 +15,7 @@ const LAYERS: [&[&str]; 8] = [
     &["pm-api", "gmf-api", "shm-times", "worker-process"],
     &["gmf-conformance", "pm-conformance"],
     &["gmf-cpu", "pm-proc", "pm-threads"],
-    &["gmf-pipeline"],
+    &["gmf-pipeline", "param-sweep"],
     &["polychron"],
     &["polychron-cli", "polychron-bench", "polychron-tests"],
 ];

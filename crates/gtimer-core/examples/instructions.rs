@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use std::sync::OnceLock;
 use std::sync::atomic::AtomicU32;
 
-use gtimer_core::publish::{Latch, NodeKind, Place, Position, Publisher};
+use gtimer_core::publish::{MarkedLatch, NodeKind, Place, Position, Publisher};
 use gtimer_core::{
     LoopOptions, Settings, Timer, TimerError, Times, enabled, name, stamp, subdivision, thread,
 };
@@ -23,8 +23,8 @@ struct Listener {
     n_nodes: u32,
 }
 
-fn latch() -> &'static Latch {
-    Box::leak(Box::default())
+fn latch() -> MarkedLatch<'static> {
+    MarkedLatch::new(Box::leak(Box::default()), Box::leak(Box::default()))
 }
 
 impl Publisher for Listener {
@@ -52,9 +52,9 @@ impl Publisher for Listener {
 
     fn end_merge(&mut self) {}
 
-    fn current(&self) -> &'static Latch {
-        static CURRENT: OnceLock<Latch> = OnceLock::new();
-        CURRENT.get_or_init(Latch::default)
+    fn current(&self) -> MarkedLatch<'static> {
+        static CURRENT: OnceLock<MarkedLatch<'static>> = OnceLock::new();
+        *CURRENT.get_or_init(latch)
     }
 
     fn set_clock(&mut self, _ticks_per_second: f64, _ticks_now: u64) {}

@@ -18,7 +18,7 @@ mod atomic {
 }
 mod latch;
 
-pub use latch::{Latch, Values};
+pub use latch::{Latch, MarkedLatch, Values};
 
 /// What a node is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,11 +34,13 @@ pub enum NodeKind {
     Stamp = 4,
 }
 
-/// Where a timer belongs in its parent.
+/// Where a timer belongs in its parent, and of a stamp, whether it is in a loop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Position {
     /// It waits for the parent's next stamp, or is a root or a stamp and has none.
     Awaiting,
+    /// It is a stamp, and its iterations are passes of a loop.
+    InLoop,
     /// It belongs to this stamp, a node of the same parent.
     Stamp(u32),
     /// No stamp took it.
@@ -55,7 +57,7 @@ pub struct Place {
     /// The node's number, by which others name it as parent or position.
     pub node: u32,
     /// Where its numbers go.
-    pub latch: &'static Latch,
+    pub latch: MarkedLatch<'static>,
 }
 
 /// Takes what one thread's timer measures; shm-times has the one that others can read.
@@ -80,7 +82,8 @@ pub trait Publisher: std::fmt::Debug + Send {
     /// Gives a node another name.
     fn rename(&mut self, node: u32, name: &str);
 
-    /// Says where a timer belongs now; one word, so seen at once or not at all.
+    /// Says where a timer belongs now, or that a stamp is in a loop; one word, so seen at once or not at all. Only between the
+    /// publications of the node.
     fn set_position(&mut self, node: u32, position: Position);
 
     /// Begins to add the timer `from`, which awaited its position, to `into`, with everything
@@ -96,7 +99,7 @@ pub trait Publisher: std::fmt::Debug + Send {
 
     /// Where the thread is now: `ticks` is the node of the innermost timer plus one (0: nowhere),
     /// `num` the depth, `last` the clock at the latest change.
-    fn current(&self) -> &'static Latch;
+    fn current(&self) -> MarkedLatch<'static>;
 
     /// Tells how many ticks the clock makes in a second, once, before any number is published.
     fn set_clock(&mut self, ticks_per_second: f64, ticks_now: u64);

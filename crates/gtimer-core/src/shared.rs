@@ -28,7 +28,7 @@ impl Slot {
             min: if num == 0 { u64::MAX } else { ticks(min) },
             max: ticks(max),
             last: ticks(last),
-            epoch: self.told.epoch,
+            epoch: u64::from(self.told.epoch),
         }
     }
 
@@ -38,6 +38,18 @@ impl Slot {
         if let Some(place) = self.told.place {
             place.latch.publish(self.values(last));
         }
+    }
+
+    /// The same, and whether it is in a loop, which its first use in a run settles.
+    fn tell_all(&mut self, last: i64, publisher: &mut dyn Publisher) {
+        if let Some(place) = &self.told.place
+            && self.told.in_loop != self.looped
+        {
+            self.told.in_loop = self.looped;
+            let position = if self.looped { Position::InLoop } else { Position::Awaiting };
+            publisher.set_position(place.node, position);
+        }
+        self.tell(last);
     }
 }
 
@@ -50,7 +62,7 @@ impl Node {
             min: ticks(self.own + self.calls * cost - self.own_below),
             max: ticks(self.slots.sum()),
             last: if runs { ticks(self.start) } else { 0 },
-            epoch: self.told.epoch,
+            epoch: u64::from(self.told.epoch),
         }
     }
 
@@ -126,7 +138,7 @@ fn ticks(ticks: i64) -> u64 {
 /// Tells others of a merge while it goes on.
 struct Merging<'a> {
     publisher: &'a mut dyn Publisher,
-    epoch: u64,
+    epoch: u32,
 }
 
 impl Watch for Merging<'_> {
@@ -161,7 +173,7 @@ impl Watch for Merging<'_> {
             let name = Name::of(slot.name).as_str();
             slot.told.place = self.publisher.add(NodeKind::Stamp, name, Some(timer.node));
         }
-        slot.tell(last);
+        slot.tell_all(last, self.publisher);
     }
 }
 
@@ -321,7 +333,7 @@ impl<C: Clock> Timer<C> {
         }
         let Some(publisher) = self.publisher.as_deref_mut() else { return };
         self.top.place_stamp(name, publisher);
-        self.top.slots.entry(name).tell(at);
+        self.top.slots.entry(name).tell_all(at, publisher);
     }
 
     /// The timer on top is finished.
@@ -367,7 +379,7 @@ impl<C: Clock> Timer<C> {
         let Some(publisher) = self.publisher.as_deref_mut() else { return };
         let Some(parent) = self.around.last_mut() else { return };
         parent.place_stamp(self.top.name, publisher);
-        parent.slots.entry(self.top.name).tell(now);
+        parent.slots.entry(self.top.name).tell_all(now, publisher);
     }
 
     /// The stamps that the loop on top registers, after a pass.
@@ -424,7 +436,7 @@ impl<C: Clock> Timer<C> {
                 match (old.told.place, node.told.place) {
                     (Some(into), Some(from)) => {
                         let epoch = publisher.begin_merge(from.node, into.node);
-                        let mut merging = Merging { publisher, epoch };
+                        let mut merging = Merging { publisher, epoch: epoch as u32 };
                         merge::nodes(old, &mut node, &rate, &mut merging);
                         merging.publisher.end_merge();
                         node.told.is_free = true;

@@ -50,10 +50,12 @@ pub(crate) struct Slot {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Told {
     pub(crate) place: Option<Place>,
-    /// The latest merge that is in the numbers.
-    pub(crate) epoch: u64,
+    /// The latest merge that is in the numbers, the lower half of its number.
+    pub(crate) epoch: u32,
     /// Whether others were told that it counts nothing.
     pub(crate) is_free: bool,
+    /// Whether others were told that its iterations are passes of a loop.
+    pub(crate) in_loop: bool,
 }
 
 impl Slot {

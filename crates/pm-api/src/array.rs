@@ -8,6 +8,8 @@ use bytemuck::Pod;
 use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::codec;
+
 /// A `Vec` of plain numbers that is sent in one piece, and not number by number.
 ///
 /// As an argument, parameter or output of a task it costs a copy where `Vec<f64>` costs about ten
@@ -54,7 +56,8 @@ impl<T: Pod> Serialize for Array<T> {
 
 impl<'de, T: Pod> Deserialize<'de> for Array<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_bytes(Bytes(PhantomData))
+        const { assert!(size_of::<T>() > 0, "an array of nothing has no bytes") };
+        codec::landing::<T, _>(|| deserializer.deserialize_byte_buf(Bytes(PhantomData)))
     }
 }
 
@@ -68,6 +71,9 @@ impl<'de, T: Pod> Visitor<'de> for Bytes<T> {
     }
 
     fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Array<T>, E> {
+        if let Some(numbers) = codec::landed() {
+            return Ok(Array(numbers));
+        }
         from_bytes(bytes).map(Array).ok_or_else(|| E::invalid_length(bytes.len(), &self))
     }
 

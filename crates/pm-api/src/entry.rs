@@ -7,10 +7,10 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::backend::Fault;
+use crate::backend::{CopyFrom, CopyTo, Fault};
 use crate::spmd::SpmdTask;
 use crate::work::{self, Of, Plain, Work};
-use crate::{FailureKind, Spmd, Task, TaskError, Worker, panics};
+use crate::{FailureKind, Spmd, Task, TaskError, Worker, codec, panics};
 
 /// A task as a worker in another process knows it: by name, with bytes for types.
 ///
@@ -45,12 +45,24 @@ pub struct TaskEntry {
 /// The model of a worker that gets its parameters as bytes.
 pub struct FarModel(Box<dyn FarExecute>);
 
+/// Parameters, where they are.
+enum Encoded<'a> {
+    Here(&'a [u8]),
+    There(&'a dyn CopyFrom),
+}
+
 trait Far: Send + Sync {
     fn build(self: Arc<Self>, args: &[u8], worker: &Worker<'_>) -> Result<FarModel, Fault>;
 }
 
 trait FarExecute {
-    fn execute(&mut self, params: &[u8], w: &Worker<'_>, out: &mut Vec<u8>) -> Result<(), Fault>;
+    fn execute(
+        &mut self,
+        params: Encoded<'_>,
+        w: &Worker<'_>,
+        out: &mut Vec<u8>,
+        long: Option<&mut dyn CopyTo>,
+    ) -> Result<bool, Fault>;
 }
 
 struct Typed<W: Work> {
@@ -131,7 +143,7 @@ impl FarModel {
     /// [`Run::execute`](crate::backend::Run::execute).
     pub fn execute(&mut self, params: &[u8], worker: &Worker<'_>) -> Result<Vec<u8>, Fault> {
         let mut outputs = Vec::new();
-        self.0.execute(params, worker, &mut outputs).map(|()| outputs)
+        self.0.execute(Encoded::Here(params), worker, &mut outputs, None).map(|_| outputs)
     }
 
     /// As [`execute`](Self::execute), into memory that is used again; what was in it is lost.
@@ -145,13 +157,46 @@ impl FarModel {
         worker: &Worker<'_>,
         outputs: &mut Vec<u8>,
     ) -> Result<(), Fault> {
-        self.0.execute(params, worker, outputs)
+        self.0.execute(Encoded::Here(params), worker, outputs, None).map(drop)
+    }
+
+    /// As [`execute_into`](Self::execute_into), but into `long` if there are long
+    /// [arrays](crate::Array) among the outputs, so that these are copied once; whether they are
+    /// there.
+    ///
+    /// # Errors
+    ///
+    /// As [`execute`](Self::execute), and if `long` has no memory.
+    pub fn execute_to(
+        &mut self,
+        params: &[u8],
+        worker: &Worker<'_>,
+        outputs: &mut Vec<u8>,
+        long: &mut dyn CopyTo,
+    ) -> Result<bool, Fault> {
+        self.0.execute(Encoded::Here(params), worker, outputs, Some(long))
+    }
+
+    /// As [`execute_to`](Self::execute_to), with parameters in memory that can only be copied; long
+    /// arrays are copied once.
+    ///
+    /// # Errors
+    ///
+    /// As [`execute_to`](Self::execute_to).
+    pub fn execute_from(
+        &mut self,
+        params: &dyn CopyFrom,
+        worker: &Worker<'_>,
+        outputs: &mut Vec<u8>,
+        long: &mut dyn CopyTo,
+    ) -> Result<bool, Fault> {
+        self.0.execute(Encoded::There(params), worker, outputs, Some(long))
     }
 }
 
 impl<W: Work> Far for W {
     fn build(self: Arc<Self>, args: &[u8], worker: &Worker<'_>) -> Result<FarModel, Fault> {
-        let args: W::Args = work::decode("decode the arguments", "arguments", self.name(), args)
+        let args: W::Args = codec::decode("decode the arguments", "arguments", self.name(), args)
             .map_err(|e| Fault::from_error(FailureKind::Decode, e))?;
         let model = work::build(&*self, &args, worker)?;
         Ok(FarModel(Box::new(Typed { work: self, model })))
@@ -159,13 +204,25 @@ impl<W: Work> Far for W {
 }
 
 impl<W: Work> FarExecute for Typed<W> {
-    fn execute(&mut self, params: &[u8], w: &Worker<'_>, out: &mut Vec<u8>) -> Result<(), Fault> {
+    fn execute(
+        &mut self,
+        params: Encoded<'_>,
+        w: &Worker<'_>,
+        out: &mut Vec<u8>,
+        long: Option<&mut dyn CopyTo>,
+    ) -> Result<bool, Fault> {
         let name = self.work.name();
+        let (action, what) = ("decode the parameters", "parameters");
+        let decoded = match params {
+            Encoded::Here(bytes) => codec::decode(action, what, name, bytes),
+            Encoded::There(from) => codec::decode_from(action, what, name, from),
+        };
         let params: Vec<W::Param> =
-            work::decode("decode the parameters", "parameters", name, params)
-                .map_err(|e| Fault::from_error(FailureKind::Decode, e))?;
+            decoded.map_err(|e| Fault::from_error(FailureKind::Decode, e))?;
         let outputs = work::execute(&*self.work, &mut self.model, &params, w)?;
-        work::encode_into("encode the outputs", name, outputs.as_slice(), out)
+        // Their memory may be of use for what follows.
+        drop(params);
+        codec::encode_into("encode the outputs", name, outputs.as_slice(), out, long)
             .map_err(|e| Fault::from_error(FailureKind::Encode, e))
     }
 }

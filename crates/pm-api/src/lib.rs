@@ -68,6 +68,7 @@
 
 mod array;
 mod cancel;
+mod codec;
 mod entry;
 mod error;
 mod failure;
@@ -85,6 +86,8 @@ mod serial;
 mod spmd;
 mod task;
 mod tasks;
+#[cfg(feature = "times")]
+mod times;
 mod watch;
 mod work;
 
@@ -119,9 +122,11 @@ pub use inventory as __inventory;
 /// name among the registered [`tasks`](backend::tasks). The workers of a run are a group, for which
 /// a backend implements [`Peers`].
 ///
-/// Who measures workers gives a [`RunObserver`](backend::RunObserver) to
+/// With the feature `times`, on by default, the workers of every run are timed; who measures them
+/// in another way gives a [`RunObserver`](backend::RunObserver) to
 /// [`set_observer`](backend::set_observer).
 pub mod backend {
+    pub use crate::codec::{CopyFrom, CopyTo};
     pub use crate::entry::{FarModel, TaskEntry};
     pub use crate::failure::Fault;
     pub use crate::local::LocalWorker;
@@ -131,5 +136,7 @@ pub mod backend {
     pub use crate::queue::{ChunkQueue, Take, Ticket, Verdict};
     pub use crate::run::{Model, Outputs, Run};
     pub use crate::tasks::{Registration, Tasks, WorkerMain, tasks};
+    #[cfg(feature = "times")]
+    pub use crate::times::{report_of_lost, times_workers};
     pub use crate::watch::{RunObserver, RunWatch, WorkerWatch, run_started, set_observer};
 }

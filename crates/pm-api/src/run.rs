@@ -6,11 +6,11 @@ use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use crate::backend::Fault;
+use crate::backend::{CopyFrom, CopyTo, Fault};
 use crate::queue::Policy;
 use crate::watch::RunWatch;
 use crate::work::{self, Work};
-use crate::{CancelToken, CodecError, RunOptions, Schedule, Worker, panics, watch};
+use crate::{CancelToken, CodecError, RunOptions, Schedule, Worker, codec, panics, watch};
 
 /// One run of a task over parameters, as a manager sees it: so many tasks, to be built, executed
 /// or sent by range. Clones are the same run.
@@ -126,7 +126,7 @@ impl Run {
     /// with `n_workers` workers, tells of the run itself.
     #[must_use]
     pub fn watch(&self, n_workers: usize) -> Option<&Arc<dyn RunWatch>> {
-        self.watch.get_or_init(|| watch::run_started(self.task_name(), n_workers)).as_ref()
+        self.watch.get_or_init(|| watch::begin(self.task_name(), n_workers, false)).as_ref()
     }
 
     /// Tells whoever watches that no worker will report any more. Called by what gathers.
@@ -191,7 +191,7 @@ impl Run {
     /// If `indices` is not within the run.
     pub fn encode_params(&self, indices: Range<usize>) -> Result<Vec<u8>, CodecError> {
         let mut bytes = Vec::new();
-        self.erased.encode_params(indices, &mut bytes).map(|()| bytes)
+        self.erased.encode_params(indices, &mut bytes, None).map(|_| bytes)
     }
 
     /// As [`encode_params`](Self::encode_params), into memory that is used again; what was in it is
@@ -209,7 +209,26 @@ impl Run {
         indices: Range<usize>,
         bytes: &mut Vec<u8>,
     ) -> Result<(), CodecError> {
-        self.erased.encode_params(indices, bytes)
+        self.erased.encode_params(indices, bytes, None).map(drop)
+    }
+
+    /// As [`encode_params_into`](Self::encode_params_into), but into `long` if there are long
+    /// [arrays](crate::Array) among them, so that these are copied once; whether they are there.
+    ///
+    /// # Errors
+    ///
+    /// As [`encode_args`](Self::encode_args), and if `long` has no memory.
+    ///
+    /// # Panics
+    ///
+    /// If `indices` is not within the run.
+    pub fn encode_params_to(
+        &self,
+        indices: Range<usize>,
+        bytes: &mut Vec<u8>,
+        long: &mut dyn CopyTo,
+    ) -> Result<bool, CodecError> {
+        self.erased.encode_params(indices, bytes, Some(long))
     }
 
     /// Decodes what a worker sent back for tasks `indices`.
@@ -224,6 +243,20 @@ impl Run {
     ) -> Result<Outputs, CodecError> {
         self.erased.decode_outputs(indices, bytes)
     }
+
+    /// As [`decode_outputs`](Self::decode_outputs), out of memory that can only be copied; long
+    /// [arrays](crate::Array) are copied once.
+    ///
+    /// # Errors
+    ///
+    /// As [`decode_outputs`](Self::decode_outputs).
+    pub fn decode_outputs_from(
+        &self,
+        indices: Range<usize>,
+        from: &dyn CopyFrom,
+    ) -> Result<Outputs, CodecError> {
+        self.erased.decode_outputs_from(indices, from)
+    }
 }
 
 trait Erased: Send + Sync {
@@ -232,8 +265,18 @@ trait Erased: Send + Sync {
     fn build(&self, worker: &Worker<'_>) -> Result<Model, Fault>;
     fn execute(&self, m: &mut Model, at: Range<usize>, w: &Worker<'_>) -> Result<Outputs, Fault>;
     fn encode_args(&self) -> Result<Vec<u8>, CodecError>;
-    fn encode_params(&self, at: Range<usize>, bytes: &mut Vec<u8>) -> Result<(), CodecError>;
+    fn encode_params(
+        &self,
+        at: Range<usize>,
+        bytes: &mut Vec<u8>,
+        long: Option<&mut dyn CopyTo>,
+    ) -> Result<bool, CodecError>;
     fn decode_outputs(&self, indices: Range<usize>, bytes: &[u8]) -> Result<Outputs, CodecError>;
+    fn decode_outputs_from(
+        &self,
+        indices: Range<usize>,
+        from: &dyn CopyFrom,
+    ) -> Result<Outputs, CodecError>;
 }
 
 struct Typed<W: Work> {
@@ -261,18 +304,41 @@ impl<W: Work> Erased for Typed<W> {
     }
 
     fn encode_args(&self) -> Result<Vec<u8>, CodecError> {
-        work::encode("encode the arguments", self.name(), &self.args)
+        codec::encode("encode the arguments", self.name(), &self.args)
     }
 
-    fn encode_params(&self, at: Range<usize>, bytes: &mut Vec<u8>) -> Result<(), CodecError> {
-        work::encode_into("encode the parameters", self.name(), &self.params[at], bytes)
+    fn encode_params(
+        &self,
+        at: Range<usize>,
+        bytes: &mut Vec<u8>,
+        long: Option<&mut dyn CopyTo>,
+    ) -> Result<bool, CodecError> {
+        codec::encode_into("encode the parameters", self.name(), &self.params[at], bytes, long)
     }
 
     fn decode_outputs(&self, indices: Range<usize>, bytes: &[u8]) -> Result<Outputs, CodecError> {
-        let task = self.name();
-        let outputs: Vec<W::Output> = work::decode("decode the outputs", "outputs", task, bytes)?;
+        let outputs = codec::decode("decode the outputs", "outputs", self.name(), bytes)?;
+        self.outputs(indices, outputs)
+    }
+
+    fn decode_outputs_from(
+        &self,
+        indices: Range<usize>,
+        from: &dyn CopyFrom,
+    ) -> Result<Outputs, CodecError> {
+        let outputs = codec::decode_from("decode the outputs", "outputs", self.name(), from)?;
+        self.outputs(indices, outputs)
+    }
+}
+
+impl<W: Work> Typed<W> {
+    fn outputs(
+        &self,
+        indices: Range<usize>,
+        outputs: Vec<W::Output>,
+    ) -> Result<Outputs, CodecError> {
         if outputs.len() != indices.len() {
-            let n_outputs = outputs.len();
+            let (task, n_outputs) = (self.work.name(), outputs.len());
             return Err(CodecError::OutputCount { task, n_outputs, indices });
         }
         Ok(Outputs::new(outputs))

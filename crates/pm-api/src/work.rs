@@ -3,13 +3,12 @@
 use std::any::{TypeId, type_name};
 use std::marker::PhantomData;
 
-use postcard::ser_flavors::Flavor;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::backend::Fault;
 use crate::panics::Panic;
-use crate::{CodecError, FailureKind, Task, TaskError, Worker, panics};
+use crate::{FailureKind, Task, TaskError, Worker, panics};
 
 /// A [`Task`] whose functions may be values.
 pub(crate) trait Work: Send + Sync + 'static {
@@ -145,64 +144,5 @@ pub(crate) fn execute<W: Work>(
         Err(Panic { message, location }) => {
             Err(Fault::new(FailureKind::Panic, message).with_location(location))
         }
-    }
-}
-
-/// Writes to the end of memory that is there already, so that nothing is allocated for a value as
-/// long as the last one.
-struct Onto<'a>(&'a mut Vec<u8>);
-
-impl Flavor for Onto<'_> {
-    type Output = ();
-
-    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
-        self.0.push(byte);
-        Ok(())
-    }
-
-    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
-        self.0.extend_from_slice(bytes);
-        Ok(())
-    }
-
-    fn finalize(self) -> postcard::Result<()> {
-        Ok(())
-    }
-}
-
-pub(crate) fn encode<V: Serialize + ?Sized>(
-    action: &'static str,
-    task: &'static str,
-    value: &V,
-) -> Result<Vec<u8>, CodecError> {
-    let mut bytes = Vec::new();
-    encode_into(action, task, value, &mut bytes).map(|()| bytes)
-}
-
-/// Encodes into `bytes`, whatever was in them.
-pub(crate) fn encode_into<V: Serialize + ?Sized>(
-    action: &'static str,
-    task: &'static str,
-    value: &V,
-    bytes: &mut Vec<u8>,
-) -> Result<(), CodecError> {
-    bytes.clear();
-    postcard::serialize_with_flavor(value, Onto(bytes)).map_err(|e| CodecError::Postcard {
-        action,
-        task,
-        source: Box::new(e),
-    })
-}
-
-pub(crate) fn decode<V: DeserializeOwned>(
-    action: &'static str,
-    what: &'static str,
-    task: &'static str,
-    bytes: &[u8],
-) -> Result<V, CodecError> {
-    match postcard::take_from_bytes(bytes) {
-        Ok((value, [])) => Ok(value),
-        Ok((_, left)) => Err(CodecError::TrailingBytes { task, what, n_left: left.len() }),
-        Err(e) => Err(CodecError::Postcard { action, task, source: Box::new(e) }),
     }
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
@@ -32,6 +32,13 @@ impl Log {
         Self(folder)
     }
 
+    /// A folder inside this one, made now.
+    pub(crate) fn folder(&self, name: &str) -> PathBuf {
+        let path = self.0.join(name);
+        fs::create_dir_all(&path).unwrap();
+        path
+    }
+
     /// Notes that `what` happened, with a number.
     pub(crate) fn note(&self, what: &str, number: usize) {
         let (pid, nth) = (process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
@@ -49,6 +56,15 @@ impl Log {
             .collect();
         numbers.sort_unstable();
         numbers
+    }
+
+    /// When `what` was first noted.
+    pub(crate) fn first(&self, what: &str) -> Option<SystemTime> {
+        let files = fs::read_dir(&self.0).unwrap().flatten();
+        let of_it = files.filter(|file| {
+            file.file_name().to_str().is_some_and(|name| name.split('.').next() == Some(what))
+        });
+        of_it.filter_map(|file| file.metadata().ok()?.modified().ok()).min()
     }
 
     /// Waits until `what` was noted at least `n` times.

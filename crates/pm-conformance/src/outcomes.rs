@@ -10,6 +10,7 @@ use pm_api::{
 
 use crate::Setup;
 use crate::log::Log;
+use crate::program::assert_no_zombies;
 use crate::results::{by, complete, one_by_one, schedules};
 use crate::tasks::{
     BreaksOnce, Build, Counted, Do, Obedient, Odd, Picky, Square, StaysFromTen, Stubborn,
@@ -125,7 +126,7 @@ pub(crate) fn c22_the_manager_is_of_use_after_failures(setup: &Setup, size: usiz
 pub(crate) fn c23_a_build_that_fails_everywhere_ends_the_run(setup: &Setup, size: usize) {
     let manager = setup.manager(size);
     for schedule in schedules(40) {
-        for how in [Build::FailsOn(None), Build::PanicsOn(None)] {
+        for how in [Build::Fails(None), Build::Panics(None)] {
             let options = by(schedule.clone()).retries(2);
             let pending = manager.scatter::<Picky>(how, vec![(); 40], &options).unwrap();
             let gathered = pending.gather().unwrap();
@@ -154,7 +155,7 @@ pub(crate) fn c23_a_worker_that_cannot_build_leaves_its_tasks_to_others(
     }
     for schedule in schedules(40) {
         for lost in 0..manager.n_workers() {
-            for how in [Build::FailsOn(Some(lost)), Build::PanicsOn(Some(lost))] {
+            for how in [Build::Fails(Some(lost)), Build::Panics(Some(lost))] {
                 let options = by(schedule.clone());
                 let pending = manager.scatter::<Picky>(how, vec![(); 40], &options).unwrap();
                 let gathered = pending.gather().unwrap();
@@ -218,6 +219,7 @@ pub(crate) fn c24_a_worker_that_dies_is_reported_with_its_end(setup: &Setup, siz
         let failure = gathered.failures().next().unwrap();
         assert_eq!((failure.indices.clone(), failure.kind), (13..14, kind));
         assert_eq!(failure.worker, log.notes("failed").first().copied());
+        assert_no_zombies();
         // The next run on the same manager has all its workers.
         assert_eq!(complete(manager.scatter::<Square>(0, vec![3; 9], &one_by_one())), [9; 9]);
     }
@@ -235,6 +237,31 @@ pub(crate) fn c25_workers_that_cannot_start_are_an_error(setup: &Setup, size: us
         }
     };
     assert!(matches!(error, PmError::Start { .. }), "{error}");
+}
+
+/// C25: a worker that dies where it builds.
+pub(crate) fn c25_a_worker_that_dies_while_it_builds_leaves_its_tasks_to_others(
+    setup: &Setup,
+    size: usize,
+) {
+    let manager = setup.manager(size);
+    let n = manager.n_workers();
+    let options = by(Schedule::Static);
+    if n > 1 {
+        let how = Build::Dies(Some(n - 1));
+        let pending = manager.scatter::<Picky>(how, vec![(); 12], &options).unwrap();
+        let gathered = pending.gather().unwrap();
+        let lost = gathered.summary().lost_workers.clone();
+        assert_eq!((lost.len(), lost[0].rank), (1, n - 1));
+        assert_eq!(lost[0].fault.kind(), FailureKind::Exited { code: 9 });
+        assert!(gathered.into_complete().unwrap().iter().all(|rank| *rank != n - 1));
+    }
+    let pending = manager.scatter::<Picky>(Build::Dies(None), vec![(); 12], &options).unwrap();
+    let gathered = pending.gather().unwrap();
+    assert_eq!(gathered.summary().n_failed, 12);
+    assert!(gathered.failures().all(|f| f.kind == FailureKind::Exited { code: 9 }));
+    assert_no_zombies();
+    assert_eq!(complete(manager.scatter::<Square>(0, vec![3; 9], &one_by_one())), [9; 9]);
 }
 
 /// C26.
@@ -314,13 +341,18 @@ pub(crate) fn c31_cancelling_keeps_what_is_there(setup: &Setup, size: usize) {
         let manager = setup.manager(size);
         let options = by(schedule.clone()).cancel(&token);
         let pending = manager.scatter::<StaysFromTen>(log.clone(), (0..500).collect(), &options);
-        let gathered = thread::scope(|scope| {
-            scope.spawn(|| {
+        let (gathered, took) = thread::scope(|scope| {
+            let canceller = scope.spawn(|| {
                 log.wait_for("ten", 1);
                 token.cancel();
+                Instant::now()
             });
-            pending.unwrap().gather().unwrap()
+            let gathered = pending.unwrap().gather().unwrap();
+            let end = Instant::now();
+            (gathered, end.saturating_duration_since(canceller.join().unwrap()))
         });
+        // Within a second where there is a core for everybody.
+        assert!(took < Duration::from_secs(10), "it went on for {took:?}");
         let n_done = gathered.outputs().count();
         assert!(gathered.outputs().all(|(i, &output)| i == output));
         assert!(gathered.failures().all(|f| f.kind == FailureKind::Cancelled));

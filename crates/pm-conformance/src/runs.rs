@@ -1,16 +1,14 @@
 //! How runs begin, go on beside and inside each other, and end.
 
-use std::env;
-use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::path::Path;
-use std::process::{Command, Stdio};
 use std::thread;
+use std::time::Duration;
 
 use pm_api::{Chunk, FailureKind, PmError, RunOptions, Scatter as _, Schedule};
 
 use crate::Setup;
-use crate::log::{Log, wait_until};
+use crate::log::Log;
+use crate::program::{alone, children};
 use crate::results::{by, complete, one_by_one, schedules};
 use crate::tasks::{
     Counted, Do, Inner, Meets, Nested, Obedient, Prints, Square, UntilCancelled, Walk, walk,
@@ -106,7 +104,7 @@ pub(crate) fn c28_dropping_a_run_ends_it(setup: &Setup, size: usize) {
 }
 
 /// Whether nothing is done before it is gathered.
-fn is_lazy(setup: &Setup) -> bool {
+pub(crate) fn is_lazy(setup: &Setup) -> bool {
     setup.manager(1).name() == pm_api::SerialManager::NAME
         || setup.capabilities == crate::Capabilities::default().bytes(true)
 }
@@ -158,127 +156,53 @@ pub(crate) fn c30_a_run_inside_a_task_is_as_any_other(setup: &Setup, size: usize
     }
 }
 
-/// The variable that tells a test that it was started by itself.
-const ALONE: &str = "POLYCHRON_CONFORMANCE_ALONE";
-
-/// Whether this test is in a process of its own; if not, the command that starts it so.
-fn alone() -> Option<Command> {
-    if env::var_os(ALONE).is_some() {
-        return None;
-    }
-    let name = thread::current().name().expect("tests have names").to_owned();
-    let mut command = Command::new(env::current_exe().unwrap());
-    command.args(["--exact", &name, "--test-threads=1", "--nocapture"]).env(ALONE, "1");
-    command.stdin(Stdio::null());
-    Some(command)
-}
-
-/// How many of each thing that a process can leak there are.
-fn belongings() -> Vec<(&'static str, usize)> {
-    let count = |path: &str| fs::read_dir(path).map_or(0, Iterator::count);
-    let pid = std::process::id();
-    let children = fs::read_dir("/proc/self/task").map_or(0, |tasks| {
-        tasks
-            .filter_map(|task| fs::read_to_string(task.ok()?.path().join("children")).ok())
-            .map(|children| children.split_whitespace().count())
-            .sum()
-    });
-    let own = |name: &str| name.contains(&pid.to_string());
-    let segments = fs::read_dir("/dev/shm").map_or(0, |files| {
-        files
-            .filter(|file| file.as_ref().is_ok_and(|f| f.file_name().to_str().is_some_and(own)))
-            .count()
-    });
-    vec![
-        ("descriptors", count("/proc/self/fd")),
-        ("threads", count("/proc/self/task")),
-        ("children", children),
-        ("segments", segments),
-    ]
-}
-
-/// C35, in a process of its own, because the tests beside this one have threads and files too.
-pub(crate) fn c35_nothing_piles_up_over_runs(setup: &Setup, size: usize) {
-    if !Path::new("/proc/self/fd").exists() {
-        // Nothing to count by here; that it works at all is seen by the other items.
-        return;
-    }
-    if let Some(mut command) = alone() {
-        let output = command.output().unwrap();
-        let text = String::from_utf8_lossy(&output.stdout);
-        assert!(output.status.success(), "{text}");
-        assert!(text.contains("1 passed"), "it did not run: {text}");
-        return;
-    }
-    let manager = setup.manager(size);
-    let options = RunOptions::default();
-    let round = || {
-        let one = manager.scatter::<Square>(0, vec![3; 9], &options).unwrap();
-        let two = manager.scatter::<Square>(0, vec![4; 9], &options).unwrap();
-        drop(one);
-        assert_eq!(complete(Ok(two)), [16; 9]);
-        let (log, _folder) = Log::new();
-        let params = vec![Do::Give(1), Do::PanicText, Do::Fail];
-        let pending = manager.scatter::<Obedient>(log, params, &one_by_one().retries(1));
-        assert_eq!(pending.unwrap().gather().unwrap().summary().n_done, 1);
-    };
-    round();
-    round();
-    // What was let go ends a little later than its run.
-    let mut before = belongings();
-    wait_until("threads had settled", || {
-        thread::sleep(std::time::Duration::from_millis(50));
-        let last = std::mem::replace(&mut before, belongings());
-        last == before
-    });
-    (0..50).for_each(|_| round());
-    let fits =
-        |now: &[(&str, usize)]| now.iter().zip(&before).all(|(now, before)| now.1 <= before.1);
-    wait_until(&format!("there was no more than {before:?}"), || fits(&belongings()));
-    drop(manager);
-}
-
-/// C27, with a manager in a process that is killed.
+/// C27: whatever the workers do, and though the thread that started them has ended long before.
 pub(crate) fn c27_workers_end_when_their_manager_is_killed(setup: &Setup, size: usize) {
-    let Some(mut command) = alone() else {
-        let log = Log::at(env::var("POLYCHRON_CONFORMANCE_LOG").unwrap().into());
-        let manager = setup.manager(size);
-        let pending = manager.scatter::<Obedient>(log, vec![Do::Hang; 9], &one_by_one()).unwrap();
-        let _ = pending.gather();
-        return;
-    };
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().to_str().unwrap();
-    command.env("POLYCHRON_CONFORMANCE_LOG", path).stdout(Stdio::null()).stderr(Stdio::null());
-    let mut parent = command.spawn().unwrap();
-    let log = Log::at(path.into());
-    log.wait_for("failed", size);
-    let pids: Vec<String> = fs::read_dir(path)
-        .unwrap()
-        .filter_map(|f| Some(f.ok()?.file_name().to_str()?.split('.').nth(2)?.to_owned()))
-        .collect();
-    parent.kill().unwrap();
-    parent.wait().unwrap();
-    let lives = |pid: &String| {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        !stat.is_empty() && !stat.contains(") Z ")
-    };
-    wait_until("no worker was alive", || !pids.iter().any(lives));
+    for variant in 0..3 {
+        let program = alone(variant, |variant, log| {
+            let manager = setup.manager(size);
+            let square = || complete(manager.scatter::<Square>(0, vec![3; 9], &one_by_one()));
+            thread::scope(|scope| drop(scope.spawn(square).join().unwrap()));
+            // That thread has ended; its workers must not have.
+            let before = children();
+            let what = [Do::Hang, Do::Compute, Do::Hang][variant];
+            let pending = manager.scatter::<Obedient>(log.clone(), vec![what; 9], &one_by_one());
+            log.wait_for("failed", size);
+            assert_eq!(children(), before, "workers ended with the thread that had started them");
+            log.note("ready", 0);
+            if variant == 2 {
+                // While it waits for nothing.
+                thread::sleep(Duration::from_secs(60));
+            }
+            drop(pending.unwrap().gather());
+        });
+        let Some(program) = program else { return };
+        let log = program.log();
+        let program = program.start();
+        log.wait_for("ready", 1);
+        let after = program.kill();
+        #[expect(clippy::print_stdout, reason = "the figure is asked for")]
+        {
+            println!("c27.{variant} on {}, size {size}: ended {after:.1?}", setup.name);
+        }
+    }
 }
 
 /// C36.
 pub(crate) fn c36_lines_of_workers_are_neither_lost_nor_mixed(setup: &Setup, size: usize) {
-    let Some(mut command) = alone() else {
+    let program = alone(0, |_, _| {
         let manager = setup.manager(size);
         complete(manager.scatter::<Prints>((), (0..300).collect(), &one_by_one()));
-        return;
-    };
-    let output = command.output().unwrap();
-    assert!(output.status.success());
-    let text = String::from_utf8_lossy(&output.stdout);
-    let expected = |i: usize| format!("line {i} {} end", "x".repeat(500));
-    for i in 0..300 {
-        assert_eq!(text.lines().filter(|line| **line == expected(i)).count(), 1, "line {i}");
+    });
+    let Some(program) = program else { return };
+    let ended = program.run();
+    assert!(ended.status.success());
+    for (word, letter) in [("line", "x"), ("note", "y")] {
+        let expected = |i: usize| format!("{word} {i} {} end", letter.repeat(500));
+        for i in 0..300 {
+            let lines = ended.text.lines().filter(|line| **line == expected(i));
+            assert_eq!(lines.count(), 1, "{word} {i}");
+        }
     }
 }
 

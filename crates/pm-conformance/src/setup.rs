@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use pm_api::{ParallelManager, PmError};
 
-use crate::{messages, outcomes, results, runs};
+use crate::{cases, leaks, matrix, members, messages, outcomes, reductions, results, runs};
 
 /// What a manager can do beyond the contract, and what of the list therefore applies to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -86,6 +86,18 @@ impl Setup {
     /// Makes a manager of at most `size` workers.
     pub(crate) fn manager(&self, size: usize) -> Box<dyn ParallelManager> {
         (self.make)(size)
+    }
+}
+
+/// The environment variable that says how often every item is checked; once if there is none.
+pub(crate) const REPEAT: &str = "POLYCHRON_REPEAT";
+
+/// How often every item is checked.
+fn n_repeats() -> usize {
+    let Ok(text) = std::env::var(REPEAT) else { return 1 };
+    match text.parse() {
+        Ok(n) if n > 0 => n,
+        _ => panic!("{REPEAT} is {text:?}, which is no number of times"),
     }
 }
 
@@ -190,12 +202,13 @@ pub(crate) fn installed(name: &str) -> Option<Setup> {
     SETUPS.lock().unwrap_or_else(PoisonError::into_inner).get(name).copied()
 }
 
-/// Checks one item at one size, and says on stdout if it does not apply.
+/// Checks one item at one size, and says on stdout if it does not apply. It is done once, or as
+/// often as `POLYCHRON_REPEAT` says.
 ///
 /// # Panics
 ///
-/// When the manager breaks the promise, when the item takes longer than its deadline, or when
-/// there is no item of that name.
+/// When the manager breaks the promise, when the item takes longer than its deadline, when there is
+/// no item of that name, or when `POLYCHRON_REPEAT` is no number of times.
 pub fn check(setup: &Setup, name: &str, size: usize) -> Outcome {
     install(setup);
     let item = ITEMS.iter().find(|item| item.name == name);
@@ -207,10 +220,23 @@ pub fn check(setup: &Setup, name: &str, size: usize) -> Outcome {
         }
         return Outcome::NotApplicable(reason);
     }
-    let setup = *setup;
+    for nth in 1..=n_repeats() {
+        let once = catch_unwind(AssertUnwindSafe(|| check_once(*setup, item, size)));
+        if let Err(payload) = once {
+            #[expect(clippy::print_stdout, reason = "which time it was is to be seen")]
+            {
+                println!("{name} at size {size} failed at the check number {nth}");
+            }
+            resume_unwind(payload);
+        }
+    }
+    Outcome::Passed
+}
+
+fn check_once(setup: Setup, item: Item, size: usize) {
+    let name = item.name;
     let Some(deadline) = setup.deadline else {
-        (item.run)(&setup, size);
-        return Outcome::Passed;
+        return (item.run)(&setup, size);
     };
     let (done, wait) = mpsc::channel();
     let runner = thread::Builder::new()
@@ -227,7 +253,6 @@ pub fn check(setup: &Setup, name: &str, size: usize) -> Outcome {
         }
         _ => runner.join().unwrap_or_else(|payload| resume_unwind(payload)),
     }
-    Outcome::Passed
 }
 
 /// Checks every item at every size, and prints a line for each; for programs without the test

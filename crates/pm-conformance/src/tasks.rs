@@ -222,6 +222,8 @@ pub(crate) enum Do {
     WaitPolitely,
     /// Never ends, and asks nobody.
     Hang,
+    /// As well, and uses a core meanwhile.
+    Compute,
     /// Ends its process by this signal.
     Signal(i32),
     /// Ends its process with this code.
@@ -279,6 +281,12 @@ impl Task for Obedient {
                 }
                 // Not for ever, so that what is left alone in a test program ends with it.
                 Do::Hang => (0..600).for_each(|_| thread::sleep(Duration::from_millis(100))),
+                Do::Compute => {
+                    let begin = std::time::Instant::now();
+                    while begin.elapsed() < Duration::from_secs(60) {
+                        std::hint::black_box((0..1_000_000_u64).sum::<u64>());
+                    }
+                }
                 Do::Signal(signal) => {
                     // Again and again, since Rust's handler of signal 11 waits for the fault to
                     // happen once more.
@@ -303,8 +311,10 @@ register_task!(Obedient);
 /// On which worker the model cannot be built; on all if it is none.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) enum Build {
-    FailsOn(Option<usize>),
-    PanicsOn(Option<usize>),
+    Fails(Option<usize>),
+    Panics(Option<usize>),
+    /// Ends its process.
+    Dies(Option<usize>),
 }
 
 /// Cannot be built everywhere.
@@ -319,15 +329,16 @@ impl Task for Picky {
 
     fn build(how: &Build, worker: &Worker<'_>) -> Result<(), TaskError> {
         let here = |rank: Option<usize>| rank.is_none_or(|rank| rank == worker.rank());
-        if let Build::FailsOn(Some(rank)) | Build::PanicsOn(Some(rank)) = *how
+        if let Build::Fails(Some(rank)) | Build::Panics(Some(rank)) | Build::Dies(Some(rank)) = *how
             && rank == worker.rank()
         {
             // Lets the others come to the end of what is theirs before they are needed.
             (0..200).for_each(|_| thread::yield_now());
         }
         match *how {
-            Build::FailsOn(rank) if here(rank) => Err(TaskError::new("no table")),
-            Build::PanicsOn(rank) if here(rank) => panic!("no table"),
+            Build::Fails(rank) if here(rank) => Err(TaskError::new("no table")),
+            Build::Panics(rank) if here(rank) => panic!("no table"),
+            Build::Dies(rank) if here(rank) => std::process::exit(9),
             _ => Ok(()),
         }
     }
@@ -567,7 +578,7 @@ impl Task for Stubborn {
 }
 register_task!(Stubborn);
 
-/// Writes lines to stdout.
+/// Writes lines to stdout and stderr.
 pub(crate) struct Prints;
 
 impl Task for Prints {
@@ -581,9 +592,13 @@ impl Task for Prints {
         Ok(())
     }
 
-    #[expect(clippy::print_stdout, reason = "this is what is tested")]
+    #[expect(clippy::print_stdout, clippy::print_stderr, reason = "this is what is tested")]
     fn execute((): &mut (), params: &[usize], _: &Worker<'_>) -> Result<Vec<()>, TaskError> {
-        Ok(params.iter().map(|i| println!("line {i} {} end", "x".repeat(500))).collect())
+        for i in params {
+            println!("line {i} {} end", "x".repeat(500));
+            eprintln!("note {i} {} end", "y".repeat(500));
+        }
+        Ok(vec![(); params.len()])
     }
 }
 register_task!(Prints);

@@ -1,137 +1,62 @@
 //! The thread that has the workers: waits with them for a run, and drives it to its end.
 
 use std::io::{self, PipeWriter, Write as _};
+use std::ops::Range;
 use std::os::fd::AsFd as _;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use pm_api::backend::{
-    ChunkQueue, Fault, Finished, Outputs, Run, RunEnd, Take, Ticket, Verdict, catch_panic,
-};
-use pm_api::{FailureKind, LostWorker, PmError, Schedule};
-use worker_process::{Ended, Event, Frozen, Part, Pool, Received, Waker};
+use pm_api::backend::{Fault, Finished, Outputs, Run, RunEnd, Take, Ticket, Verdict, catch_panic};
+use pm_api::{CodecError, FailureKind, LostWorker, PmError, Schedule};
+use worker_process::{Ended, Event, Part, Pool, Received};
 
 use crate::ProcessesManager;
-use crate::group::GroupMemory;
+use crate::handle::{Args, Job, Slot, lock};
 use crate::mailbox::Mailbox;
+use crate::piece::{Piece, Seen};
 use crate::seat::{Flight, Seat};
+use crate::times::SharedTimes;
 use crate::wire::{Answer, Group, INLINE, Order, frame, read};
 
 /// For how long a worker may take to drop its model before it is ended.
 const END: Duration = Duration::from_secs(5);
 
-/// The encoded arguments of a run.
-#[derive(Debug)]
-pub(crate) enum Args {
-    Short(Vec<u8>),
-    Long(Frozen),
-}
-
-/// A run to be driven.
-#[derive(Debug)]
-pub(crate) struct Job {
-    pub(crate) run: Run,
-    pub(crate) queue: ChunkQueue,
-    pub(crate) mailbox: Arc<Mailbox>,
-    pub(crate) args: Args,
-    /// None for one worker.
-    pub(crate) group: Option<GroupMemory>,
-}
-
-/// What is said to the thread.
-#[derive(Debug, Default)]
-struct Slot {
-    job: Option<Job>,
-    /// Whether it is to end.
-    end: bool,
-    /// Whether it takes no job any more.
-    gone: bool,
-}
-
-fn lock(slot: &Mutex<Slot>) -> MutexGuard<'_, Slot> {
-    slot.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Workers that are ready, and the thread that has them. They are ended when this is dropped.
-#[derive(Debug)]
-pub(crate) struct Handle {
-    slot: Arc<Mutex<Slot>>,
-    waker: Waker,
-    n_workers: usize,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Handle {
-    pub(crate) fn new(pool: Pool, grace: Duration, idle: Duration) -> io::Result<Self> {
-        let (slot, waker, n_workers) = (Arc::default(), pool.waker(), pool.n_workers());
-        let pipes = (0..n_workers).map(|_| None).collect();
-        let theirs = Arc::clone(&slot);
-        let driver =
-            Driver { pool, pipes, grace, idle, n_runs: 0, outputs: Vec::new(), params: Vec::new() };
-        let thread = thread::Builder::new().name("pm-proc".to_owned());
-        let thread = Some(thread.spawn(move || driver.serve(&theirs))?);
-        Ok(Self { slot, waker, n_workers, thread })
-    }
-
-    pub(crate) fn n_workers(&self) -> usize {
-        self.n_workers
-    }
-
-    pub(crate) fn waker(&self) -> Waker {
-        self.waker.clone()
-    }
-
-    /// A mailbox for a job of this thread.
-    pub(crate) fn mailbox(&self) -> Arc<Mailbox> {
-        Arc::new(Mailbox::new(self.waker()))
-    }
-
-    /// Whether it takes jobs.
-    pub(crate) fn is_alive(&self) -> bool {
-        !lock(&self.slot).gone
-    }
-
-    /// Gives it a job, unless it is gone.
-    pub(crate) fn give(&self, job: Job) -> Result<(), Box<Job>> {
-        let mut slot = lock(&self.slot);
-        if slot.gone {
-            return Err(Box::new(job));
-        }
-        slot.job = Some(job);
-        drop(slot);
-        self.waker.wake();
-        Ok(())
-    }
-}
-
-impl Drop for Handle {
-    /// Returns when the workers are gone.
-    fn drop(&mut self) {
-        lock(&self.slot).end = true;
-        self.waker.wake();
-        if let Some(thread) = self.thread.take() {
-            // A panic, which would be this crate's own, was printed by its hook.
-            let _ended = thread.join();
-        }
-    }
-}
-
-struct Driver {
+pub(crate) struct Driver {
     pool: Pool,
+    /// Where the workers share their times; ends when the pool has.
+    times: Option<SharedTimes>,
+    /// How many runs the process of each worker has timed.
+    n_timed: Vec<u64>,
     /// The way to tell each worker of a cancelled run; none if it does not listen yet.
     pipes: Vec<Option<PipeWriter>>,
     grace: Duration,
     idle: Duration,
     n_runs: u64,
-    /// Outputs are copied to here, over and over.
-    outputs: Vec<u8>,
     /// Parameters are encoded here, over and over.
     params: Vec<u8>,
 }
 
 impl Driver {
-    fn serve(mut self, slot: &Mutex<Slot>) {
+    pub(crate) fn new(
+        pool: Pool,
+        times: Option<SharedTimes>,
+        grace: Duration,
+        idle: Duration,
+    ) -> Self {
+        let n_workers = pool.n_workers();
+        Self {
+            pool,
+            times,
+            n_timed: vec![0; n_workers],
+            pipes: (0..n_workers).map(|_| None).collect(),
+            grace,
+            idle,
+            n_runs: 0,
+            params: Vec::new(),
+        }
+    }
+
+    pub(crate) fn serve(mut self, slot: &Mutex<Slot>) {
         struct Gone<'a>(&'a Mutex<Slot>);
         impl Drop for Gone<'_> {
             fn drop(&mut self) {
@@ -189,7 +114,10 @@ impl Driver {
             }
             drop(slot);
             match self.pool.wait(until) {
-                Ok(Event::Exited { worker, .. }) => self.pipes[worker] = None,
+                Ok(Event::Exited { worker, .. }) => {
+                    self.pipes[worker] = None;
+                    self.n_timed[worker] = 0;
+                }
                 Ok(_) => {}
                 Err(_) => return None,
             }
@@ -458,17 +386,17 @@ impl Course<'_> {
     ) -> Result<Option<worker_process::Lent>, Fault> {
         let Driver { pool, params, .. } = &mut *self.driver;
         let run = &self.job.run;
-        let encoded = catch_panic(|| run.encode_params_into(ticket.indices(), params));
+        let failed = |error| Fault::from_error(FailureKind::Encode, error);
+        let arena = pool.arena().clone();
+        let mut piece = Piece::new(&arena);
+        let encoded = catch_panic(|| run.encode_params_to(ticket.indices(), params, &mut piece));
         let encoded = encoded.map_err(|panic| Fault::new(FailureKind::Encode, panic))?;
-        encoded.map_err(|error| Fault::from_error(FailureKind::Encode, error))?;
+        let is_long = encoded.map_err(|error| Fault::from_error(FailureKind::Encode, error))?;
         let mut lent = None;
-        let sent = if params.len() <= INLINE {
+        let sent = if !is_long && params.len() <= INLINE {
             pool.send(rank, &frame(order, params), &[])
         } else {
-            let draft = pool.arena().draft(params.len());
-            let mut draft = draft.map_err(|error| Fault::from_error(FailureKind::Encode, error))?;
-            draft.copy_from_slice(params);
-            let lent = lent.insert(draft.lend());
+            let lent = lent.insert(piece.lend(params).map_err(failed)?);
             pool.send(rank, &frame(order, &[]), &[Part::Lent(lent)])
         };
         if let Err(error) = sent {
@@ -491,6 +419,10 @@ impl Course<'_> {
             return;
         };
         match answer {
+            Answer::Timed => {
+                self.seats[rank].timed = self.driver.pool.pid(rank);
+                self.driver.n_timed[rank] += 1;
+            }
             Answer::Built => {
                 let seat = &mut self.seats[rank];
                 seat.has_model = true;
@@ -507,15 +439,11 @@ impl Course<'_> {
                 let seat = &mut self.seats[rank];
                 (seat.took, seat.n_seen) = (Some(took), seat.n_seen + 1);
                 let outputs = match parts {
-                    [Received::View(view)] => {
-                        let mut copy = std::mem::take(&mut self.driver.outputs);
-                        copy.resize(view.len(), 0);
-                        view.read(0, &mut copy);
-                        let outputs = self.decode(&flight.ticket, &copy);
-                        self.driver.outputs = copy;
-                        outputs
-                    }
-                    _ => self.decode(&flight.ticket, rest),
+                    [Received::View(view)] => self.decode(&flight.ticket, |run, indices| {
+                        run.decode_outputs_from(indices, &Seen(view))
+                    }),
+                    _ => self
+                        .decode(&flight.ticket, |run, indices| run.decode_outputs(indices, rest)),
                 };
                 let verdict = self.job.queue.finish(flight.ticket, outputs, took);
                 self.report(verdict);
@@ -555,8 +483,12 @@ impl Course<'_> {
         }
     }
 
-    fn decode(&self, ticket: &Ticket, bytes: &[u8]) -> Result<Outputs, Fault> {
-        let decoded = catch_panic(|| self.job.run.decode_outputs(ticket.indices(), bytes));
+    fn decode(
+        &self,
+        ticket: &Ticket,
+        decode: impl FnOnce(&Run, Range<usize>) -> Result<Outputs, CodecError>,
+    ) -> Result<Outputs, Fault> {
+        let decoded = catch_panic(|| decode(&self.job.run, ticket.indices()));
         let outputs = decoded.map_err(|panic| Fault::new(FailureKind::Decode, panic))?;
         outputs.map_err(|error| Fault::from_error(FailureKind::Decode, error))
     }
@@ -618,6 +550,7 @@ impl Course<'_> {
     /// Learns that a process has ended.
     fn exited(&mut self, worker: usize, ended: Ended) {
         self.driver.pipes[worker] = None;
+        self.report_times(worker);
         let Some(seat) = self.seats.get_mut(worker) else { return };
         let is_first = !seat.replaced;
         seat.replaced |= seat.begun;
@@ -652,6 +585,19 @@ impl Course<'_> {
         self.stir();
     }
 
+    /// Reports what a worker measured that ended before it could do so itself.
+    fn report_times(&mut self, worker: usize) {
+        let n_timed = std::mem::take(&mut self.driver.n_timed[worker]);
+        let pid = self.seats.get_mut(worker).and_then(|seat| seat.timed.take());
+        let (Some(pid), Some(times)) = (pid, &self.driver.times) else { return };
+        let name = format!("worker {}", worker + 1);
+        if let Some(report) = times.of_lost(pid, &name, n_timed == 1)
+            && let Some(watch) = self.job.run.watch(self.seats.len())
+        {
+            watch.worker_reported(worker, report);
+        }
+    }
+
     /// Lets the workers end the run, and waits until all have: models are dropped, and watches
     /// have reported.
     fn end(&mut self) -> Result<(), PmError> {
@@ -671,6 +617,9 @@ impl Course<'_> {
                 Event::Frame { worker, bytes, .. } => {
                     if let Some((Answer::Ended { has_report }, report)) = read::<Answer>(&bytes) {
                         waited_for[worker] = false;
+                        if let Some(seat) = self.seats.get_mut(worker) {
+                            seat.timed = None;
+                        }
                         if has_report && let Some(watch) = self.job.run.watch(self.seats.len()) {
                             watch.worker_reported(worker, report.to_vec());
                         }
@@ -679,6 +628,7 @@ impl Course<'_> {
                 Event::Exited { worker, .. } => {
                     self.driver.pipes[worker] = None;
                     waited_for[worker] = false;
+                    self.report_times(worker);
                 }
                 Event::Deadline => {
                     let late = (0..waited_for.len()).filter(|worker| waited_for[*worker]);

@@ -40,6 +40,9 @@
 //! - The workers of a run are a group that meets in shared memory; each rank folds its share of a
 //!   reduction straight from what the others put there. An [`Spmd`](pm_api::Spmd) function runs on
 //!   `processes(4)?.run::<S>(args)`.
+//! - What a task stamps and subdivides with the timer of its thread arrives in the timer of the
+//!   caller (feature `times`, on by default), one timer for each worker, also of a worker that was
+//!   killed: what was finished then. While the run goes on, `polychron top` shows it.
 //! - Nothing outlives the program, however it ends; see `worker-process`.
 //!
 //! # What this crate leaves to others
@@ -51,10 +54,14 @@
 
 mod driver;
 mod group;
+mod handle;
 mod mailbox;
 mod manager;
+mod piece;
 mod reduce;
 mod seat;
+#[cfg_attr(not(feature = "times"), path = "untimed.rs")]
+mod times;
 mod wire;
 mod worker;
 

@@ -45,6 +45,8 @@ pub(crate) struct Seat {
     pub(crate) retired: bool,
     /// Why it was killed, until its end is known.
     pub(crate) killed: Option<Fault>,
+    /// The process whose times of this run can be seen, and have not been reported yet.
+    pub(crate) timed: Option<u32>,
     /// How many answers with outputs were taken in.
     pub(crate) n_seen: u64,
 }

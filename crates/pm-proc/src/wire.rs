@@ -48,6 +48,8 @@ pub(crate) enum Group {
 /// What a worker says.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Answer {
+    /// The run has begun here, and its times begin with it; the first answer where there are any.
+    Timed,
     /// The model for the chunk is there.
     Built,
     /// The chunk is done; the outputs follow or come along.

@@ -12,9 +12,10 @@ use pm_api::backend::{
     Departed, FarModel, Fault, TaskEntry, Tasks, WorkerMain, WorkerWatch, run_started, tasks,
 };
 use pm_api::{CancelToken, FailureKind, Peers, SerialPeers};
-use worker_process::{Frozen, Incoming, Lent, LinkError, Part, Received};
+use worker_process::{Frozen, Incoming, Lent, LinkError, Part, Received, View};
 
 use crate::group::{GroupMemory, ProcessPeers};
+use crate::piece::{Piece, Seen};
 use crate::wire::{Answer, Group, INLINE, Order, frame, read};
 
 /// The environment variable that says whose worker a process is, where several backends have some.
@@ -92,13 +93,13 @@ fn listen(mut pipe: PipeReader, shared: &Shared) {
 
 fn serve(worker: worker_process::Worker) -> u8 {
     IS_WORKER.store(true, Ordering::Relaxed);
+    crate::times::share();
     let mut server = Server {
         worker,
         shared: Shared::default(),
         run: None,
         lent: VecDeque::new(),
         n_sent: 0,
-        params: Vec::new(),
         outputs: Vec::new(),
     };
     // The parent is gone, and this process about to be killed; or the parent is mad.
@@ -113,8 +114,6 @@ struct Server {
     lent: VecDeque<(u64, Lent)>,
     /// Answers with outputs in this run.
     n_sent: u64,
-    /// Parameters are copied to here, over and over.
-    params: Vec<u8>,
     /// Outputs are encoded here, over and over.
     outputs: Vec<u8>,
 }
@@ -138,6 +137,12 @@ struct Running {
 enum Args {
     Own(Vec<u8>),
     Frozen(Frozen),
+}
+
+/// Encoded parameters: in the frame, or in the arena of the manager.
+enum Params<'a> {
+    Here(&'a [u8]),
+    There(View),
 }
 
 /// One chunk.
@@ -199,6 +204,10 @@ impl Server {
                     let entry = tasks().ok().and_then(|tasks| tasks.get(task)).cloned();
                     let watch =
                         run_started(task, n_workers).map(|watch| watch.worker_started(rank));
+                    if watch.is_some() {
+                        crate::times::label(rank, n_workers);
+                        self.worker.send(&frame(&Answer::Timed, &[]), &[])?;
+                    }
                     let (task, model, retired) = (task.to_owned(), None, false);
                     self.run = Some(Running {
                         rank,
@@ -221,14 +230,8 @@ impl Server {
                     let limit = limit_ns.map(Duration::from_nanos);
                     let chunk = Chunk { start, end, attempt, limit };
                     match parts.pop() {
-                        Some(Received::View(view)) => {
-                            let mut params = std::mem::take(&mut self.params);
-                            params.resize(view.len(), 0);
-                            view.read(0, &mut params);
-                            self.chunk(&chunk, &params)?;
-                            self.params = params;
-                        }
-                        _ => self.chunk(&chunk, rest)?,
+                        Some(Received::View(view)) => self.chunk(&chunk, &Params::There(view))?,
+                        _ => self.chunk(&chunk, &Params::Here(rest))?,
                     }
                 }
                 Order::End => {
@@ -262,7 +265,7 @@ impl Server {
         run.watch.take().and_then(WorkerWatch::ended)
     }
 
-    fn chunk(&mut self, chunk: &Chunk, params: &[u8]) -> Result<(), LinkError> {
+    fn chunk(&mut self, chunk: &Chunk, params: &Params<'_>) -> Result<(), LinkError> {
         // Orders may be on their way to who has left the run.
         let Some(run) = self.run.as_mut().filter(|run| !run.retired) else { return Ok(()) };
         if run.cancel.is_cancelled() {
@@ -280,29 +283,27 @@ impl Server {
             }
             self.worker.send(&frame(&Answer::Built, &[]), &[])?;
         }
-        let (executed, took) = run.execute(chunk, params, &mut self.outputs);
+        let arena = self.worker.arena().clone();
+        let mut piece = Piece::new(&arena);
+        let (executed, took) = run.execute(chunk, params, &mut self.outputs, &mut piece);
         let took_ns = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
-        if let Err(fault) = executed {
-            return self.fail(fault, took_ns);
-        }
-        let outputs = &self.outputs;
+        let is_long = match executed {
+            Ok(is_long) => is_long,
+            Err(fault) => return self.fail(fault, took_ns),
+        };
         let done = Answer::Done { took_ns };
-        self.n_sent += 1;
-        if outputs.len() <= INLINE {
-            return self.worker.send(&frame(&done, outputs), &[]);
+        if !is_long && self.outputs.len() <= INLINE {
+            self.n_sent += 1;
+            return self.worker.send(&frame(&done, &self.outputs), &[]);
         }
-        match self.worker.arena().draft(outputs.len()) {
-            Ok(mut draft) => {
-                draft.copy_from_slice(outputs);
-                let lent = draft.lend();
+        match piece.lend(&self.outputs) {
+            Ok(lent) => {
                 let sent = self.worker.send(&frame(&done, &[]), &[Part::Lent(&lent)]);
-                self.lent.push_back((self.n_sent - 1, lent));
+                self.lent.push_back((self.n_sent, lent));
+                self.n_sent += 1;
                 sent
             }
-            Err(error) => {
-                self.n_sent -= 1;
-                self.fail(Fault::from_error(FailureKind::Encode, error), took_ns)
-            }
+            Err(error) => self.fail(Fault::from_error(FailureKind::Encode, error), took_ns),
         }
     }
 
@@ -341,9 +342,10 @@ impl Running {
     fn execute(
         &mut self,
         chunk: &Chunk,
-        params: &[u8],
+        params: &Params<'_>,
         outputs: &mut Vec<u8>,
-    ) -> (Result<(), Fault>, Duration) {
+        long: &mut Piece<'_>,
+    ) -> (Result<bool, Fault>, Duration) {
         let start = Instant::now();
         let worker = pm_api::Worker::new(self.rank, self.n_workers, &self.cancel)
             .with_peers(&*self.peers)
@@ -351,7 +353,10 @@ impl Running {
             .with_run_seed(self.seed)
             .with_deadline(chunk.limit.and_then(|limit| start.checked_add(limit)));
         let model = self.model.as_mut().expect("it was built just now or before");
-        let executed = model.execute_into(params, &worker, outputs);
+        let executed = match params {
+            Params::Here(bytes) => model.execute_to(bytes, &worker, outputs, long),
+            Params::There(view) => model.execute_from(&Seen(view), &worker, outputs, long),
+        };
         let took = start.elapsed();
         let was_cancelled = |fault: &Fault| fault.kind() == FailureKind::Cancelled;
         let executed = match chunk.limit {

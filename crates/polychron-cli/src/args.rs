@@ -14,6 +14,8 @@ use crate::plot::PlotArgs;
 #[cfg(feature = "shared-times")]
 use crate::session::{reap::ReapArgs, report::ReportArgs, run::RunArgs, top::TopArgs};
 use crate::shell::{CompletionsArgs, ManArgs};
+#[cfg(feature = "sweep")]
+use crate::sweep::SweepArgs;
 use crate::times::TimesArgs;
 use crate::timing::TimesOut;
 
@@ -31,6 +33,7 @@ Examples:
   polychron simulate out/product --target r=1996e3,v=400,a=60,snr=25
   polychron analyze out/product rx --config cfg.ini -o out/gmf -p
   polychron plot gmf out/gmf -o peaks.png
+  polychron sweep --param a=0:10:11 --param b=log:1e-3:1e3:7 -- ./model {a} {b}
   polychron run -- polychron demo       and in another terminal: polychron top
 
 Exit codes: 0 done, 1 failed, 2 usage, 3 done with gaps, 4 slower than before,
@@ -57,6 +60,9 @@ pub(crate) enum Command {
     Man(ManArgs),
     /// Proves that a folder of results is complete, or names what is missing, damaged or double
     Merge(MergeArgs),
+    /// Runs a program with combinations or samples of parameters, and gathers its results
+    #[cfg(feature = "sweep")]
+    Sweep(Box<SweepArgs>),
     /// Shows where the time of a run went, compares runs, and writes times for other programs
     Times(TimesArgs),
     /// Runs a command whose processes share their times, and reports them
@@ -89,6 +95,8 @@ impl Command {
             #[cfg(feature = "shared-times")]
             Self::Run(_) | Self::Top(_) | Self::Report(_) | Self::Reap(_) => 0,
             Self::Merge(args) => args.verbose,
+            #[cfg(feature = "sweep")]
+            Self::Sweep(args) => args.verbose,
         }
     }
 }
@@ -353,7 +361,7 @@ fn azimuth_elevation(text: &str) -> Result<(f64, f64), String> {
     Ok((number(parts.0)?, number(parts.1)?))
 }
 
-fn at_least_one(text: &str) -> Result<usize, String> {
+pub(crate) fn at_least_one(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(0) => Err("must be at least 1".to_owned()),
         Ok(n) => Ok(n),

@@ -23,6 +23,8 @@ mod progress;
 mod session;
 mod shell;
 mod simulate;
+#[cfg(feature = "sweep")]
+mod sweep;
 mod times;
 mod timing;
 mod units;
@@ -37,6 +39,9 @@ use crate::output::{Gaps, Interrupted, Slower, Usage};
 use crate::timing::timed;
 
 fn main() -> ExitCode {
+    // The program of a sweep begins as this one.
+    #[cfg(feature = "sweep")]
+    sweep::become_program();
     // A worker process of `--backend processes` ends here.
     if let Err(error) = polychron::worker_entry() {
         output::complain(&error.into(), false);
@@ -92,6 +97,8 @@ fn run(command: Command) -> anyhow::Result<u8> {
         Command::Man(args) => shell::man(&args),
         Command::Merge(args) => merge::run(&args),
         Command::Times(args) => times::run(&args),
+        #[cfg(feature = "sweep")]
+        Command::Sweep(args) => timed("sweep", &args.times, args.verbose, || sweep::run(&args)),
     }
     .map(|()| 0)
 }

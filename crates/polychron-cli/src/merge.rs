@@ -10,6 +10,10 @@ use crate::args::MergeArgs;
 use crate::output::{Gaps, say};
 
 pub(crate) fn run(args: &MergeArgs) -> anyhow::Result<()> {
+    #[cfg(feature = "sweep")]
+    if crate::sweep::merge(&args.dir, args.json)?.is_some() {
+        return Ok(());
+    }
     let inventory = Inventory::take(&args.dir)?;
     if args.json {
         let mut report = serde_json::to_value(&inventory)?;

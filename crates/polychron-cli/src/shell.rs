@@ -1,6 +1,8 @@
 //! `polychron completions` and `polychron man`: what shells and manuals need, made from the command
 //! line's own description.
 
+#[cfg(any(feature = "sweep", feature = "shared-times"))]
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -69,4 +71,30 @@ fn write_pages(command: &Command, dir: &Path, n_pages: &mut usize) -> anyhow::Re
     *n_pages += 1;
     let below = command.get_subcommands().filter(|below| below.get_name() != "help");
     below.into_iter().try_for_each(|below| write_pages(below, dir, n_pages))
+}
+
+/// The command as one would type it into a shell.
+#[cfg(any(feature = "sweep", feature = "shared-times"))]
+pub(crate) fn typed(command: &[OsString]) -> String {
+    let quoted = command.iter().map(|word| {
+        let word = word.to_string_lossy();
+        let is_plain = |c: char| c.is_alphanumeric() || "_-./=:,+@%".contains(c);
+        if !word.is_empty() && word.chars().all(is_plain) {
+            word.into_owned()
+        } else {
+            format!("'{}'", word.replace('\'', r"'\''"))
+        }
+    });
+    quoted.collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(all(test, any(feature = "sweep", feature = "shared-times")))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_is_told_as_it_would_be_typed() {
+        let words = ["sh", "-c", "echo 'a b'", "", "x=1"].map(OsString::from);
+        assert_eq!(typed(&words), r"sh -c 'echo '\''a b'\''' '' x=1");
+    }
 }

@@ -9,141 +9,19 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use common::place::{
+    DEADLINE, Place, VARIABLES, assert_same, ends, program, texts, until, workers,
+};
 use common::{Product, utf8};
 use gtimer_core::{Times, load_times};
 use portable_pty::{CommandBuilder, PtySize, native_pty_system};
 use rustix::process::{Pid, Signal, kill_process};
 use shm_times::{ProcessState, Session};
 use tempfile::TempDir;
-
-/// What has not happened by then never will.
-const DEADLINE: Duration = Duration::from_secs(90);
-const VARIABLES: [&str; 3] = ["POLYCHRON_SESSION", "GTIMER_DISABLE", "POLYCHRON_LABEL"];
-
-/// A place in memory for sessions of one test alone.
-struct Place {
-    dir: TempDir,
-}
-
-impl Place {
-    fn new() -> Self {
-        let dir = tempfile::Builder::new().prefix("polychron-test-").tempdir_in("/dev/shm");
-        Self { dir: dir.expect("there is shared memory") }
-    }
-
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = common::polychron(args);
-        for name in VARIABLES {
-            command.env_remove(name);
-        }
-        command.env("XDG_RUNTIME_DIR", self.dir.path());
-        command
-    }
-
-    fn expect(&self, code: i32, args: &[&str]) -> (String, String) {
-        let child = self.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
-        let output = ends(child.expect("starts"));
-        let (out, err) = texts(&output);
-        assert_eq!(output.status.code(), Some(code), "{args:?}\nstdout: {out}\nstderr: {err}");
-        assert!(!err.contains("panicked"), "{args:?}: {err}");
-        (out, err)
-    }
-
-    fn sessions(&self) -> Vec<PathBuf> {
-        let dirs = fs::read_dir(self.dir.path().join("polychron")).into_iter().flatten();
-        dirs.map(|entry| entry.expect("lists").path()).collect()
-    }
-
-    /// The session that a command makes that was started just now.
-    fn session(&self) -> Session {
-        let dir = until("there is a session", || self.sessions().first().cloned());
-        until("it is open to its owner", || Session::open(&dir).ok())
-    }
-}
-
-fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let start = Instant::now();
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(start.elapsed() < DEADLINE, "not within {DEADLINE:?}: {what}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
-/// Waits with a deadline; the output must be little, or not piped.
-fn ends(mut child: Child) -> Output {
-    let start = Instant::now();
-    let mut pipes = [child.stdout.take().map(spool), child.stderr.take().map(spool)];
-    while child.try_wait().expect("can be waited for").is_none() {
-        if start.elapsed() > DEADLINE {
-            let _ = child.kill();
-            panic!("the command hangs");
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    let mut text =
-        |at: usize| pipes[at].take().map_or_else(Vec::new, |pipe| pipe.join().expect("reads"));
-    let (stdout, stderr) = (text(0), text(1));
-    Output { status: child.wait().expect("has ended"), stdout, stderr }
-}
-
-fn spool(mut pipe: impl std::io::Read + Send + 'static) -> std::thread::JoinHandle<Vec<u8>> {
-    std::thread::spawn(move || {
-        let mut bytes = Vec::new();
-        let _ = pipe.read_to_end(&mut bytes);
-        bytes
-    })
-}
-
-fn texts(output: &Output) -> (String, String) {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    (text(&output.stdout), text(&output.stderr))
-}
-
-fn program() -> &'static str {
-    env!("CARGO_BIN_EXE_polychron")
-}
-
-/// Every timer and stamp by its place, with its time and count.
-fn numbers(times: &Times, path: &str, found: &mut Vec<(String, f64, u64)>) {
-    found.push((path.to_owned(), times.total, 0));
-    for stamp in &times.stamps {
-        found.push((format!("{path}/{}", stamp.name), stamp.cum, stamp.itr_num));
-    }
-    for at in &times.subdivisions {
-        for timer in &at.timers {
-            numbers(timer, &format!("{path}/{}/({})", at.position, timer.name), found);
-        }
-    }
-}
-
-fn assert_same(shared: &Times, saved: &Times) {
-    let (mut a, mut b) = (Vec::new(), Vec::new());
-    numbers(shared, "", &mut a);
-    numbers(saved, "", &mut b);
-    a.sort_by(|a, b| a.0.cmp(&b.0));
-    b.sort_by(|a, b| a.0.cmp(&b.0));
-    assert_eq!(a.len(), b.len(), "{a:#?}\n{b:#?}");
-    for (a, b) in a.iter().zip(&b) {
-        let is_near = (a.1 - b.1).abs() <= 1e-6 * b.1.abs() + 1e-8;
-        assert!(a.0 == b.0 && a.2 == b.2 && is_near, "shared {a:?}, saved {b:?}");
-    }
-}
-
-/// The workers of all groups below a timer.
-fn workers(times: &Times) -> Vec<&Times> {
-    let mut found: Vec<&Times> = times.parallel.iter().flat_map(|group| &group.workers).collect();
-    for below in times.subdivisions.iter().flat_map(|at| &at.timers) {
-        found.extend(workers(below));
-    }
-    found
-}
 
 #[test]
 fn top_shows_the_threads_of_the_demo_live_and_the_report_equals_what_it_saved() {
@@ -529,4 +407,72 @@ fn files_are_reported_in_every_format_and_several_are_ranks() {
     }
     let (_, said) = place.expect(1, &["simulate", &path("p"), "--times", "/no/such/folder/t"]);
     assert!(said.contains("--times") && !Path::new(&path("p")).exists(), "{said}");
+}
+
+#[test]
+fn of_several_sessions_that_of_run_is_meant_and_two_are_told_by_their_commands() {
+    let place = Place::new();
+    // As a program makes one for its workers.
+    let other = Session::create_in(&place.dir.path().join("polychron")).unwrap();
+    let start = |word: &str| {
+        let mut child = place
+            .command(&["run", "-q", "--", "sh", "-c", "echo $0; read line", word])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        assert_eq!(line.trim_end(), word);
+        child
+    };
+    let first = start("first");
+    let (text, _) = place.expect(0, &["top", "--once"]);
+    assert!(text.contains("first"), "{text}");
+    let second = start("second");
+    for args in [&["top", "--once"][..], &["report"]] {
+        let (_, said) = place.expect(1, args);
+        assert!(said.contains("name one of them") && said.contains("workers of "), "{said}");
+        assert!(said.contains(" first\n") && said.contains(" second"), "{said}");
+    }
+    for mut child in [first, second] {
+        drop(child.stdin.take());
+        // `read` fails at the end of its input.
+        assert_eq!(ends(child).status.code(), Some(1));
+    }
+    assert_eq!(place.sessions(), [other.dir()]);
+}
+
+#[test]
+fn a_session_that_vanishes_costs_its_report_and_not_the_command() {
+    let place = Place::new();
+    let script = "rm -rf \"$POLYCHRON_SESSION\"; exit 5";
+    let (_, said) = place.expect(5, &["run", "--", "sh", "-c", script]);
+    assert!(said.contains("was removed meanwhile") && !said.contains("GTIMER_DISABLE"), "{said}");
+    let times = place.dir.path().join("run.times");
+    let (_, said) = place.expect(1, &["run", "--times", utf8(&times), "--", "sh", "-c", script]);
+    assert!(said.contains("nothing is left to save") && !times.exists(), "{said}");
+    let (_, said) = place.expect(1, &["run", "--times", "/no/such/file", "--", "touch", "x"]);
+    assert!(said.contains("--times /no/such/file: "), "before the command runs: {said}");
+}
+
+#[test]
+fn reap_removes_no_session_with_files_of_others() {
+    let place = Place::new();
+    let session = Session::create_in(&place.dir.path().join("polychron")).unwrap();
+    let dir = utf8(session.dir());
+    let program = program();
+    let simulate = ["simulate", utf8(&place.dir.path().join("p")), "-d", "0.1"].map(str::to_owned);
+    let mut command = Command::new(program);
+    let status =
+        command.args(simulate).env("POLYCHRON_SESSION", dir).stdout(Stdio::null()).status();
+    assert!(status.unwrap().success());
+    fs::write(session.dir().join("notes"), "mine").unwrap();
+    let (_, said) = place.expect(1, &["reap", dir]);
+    assert!(said.contains("not of a session (notes)"), "{said}");
+    let (text, _) = place.expect(0, &["report", dir]);
+    assert!(text.contains("simulate"), "nothing of it was removed: {text}");
+    fs::remove_file(session.dir().join("notes")).unwrap();
+    place.expect(0, &["reap", dir]);
+    assert_eq!(place.sessions(), Vec::<PathBuf>::new());
 }

@@ -2,8 +2,7 @@
 //!
 //! This crate composes the crates of the workspace and adds nothing to them but the two lists that
 //! no other crate may keep: the managers ([`create_parallel_manager`]) and the kernels
-//! ([`Kernels`]) that this build has; and it brings managers and timer together. Whoever needs one
-//! part alone depends on that part's crate.
+//! ([`Kernels`]) that this build has. Whoever needs one part alone depends on that part's crate.
 //!
 //! | module           | crate          | what for                                        | feature   |
 //! | ---------------- | -------------- | ----------------------------------------------- | --------- |
@@ -11,6 +10,7 @@
 //! | [`pm`]           | `pm-api`       | tasks, runs, results; the serial manager        |           |
 //! | `threads`        | `pm-threads`   | the manager on threads                          | `threads` |
 //! | `processes`      | `pm-proc`      | the manager on worker processes                 | `processes` |
+//! | [`param_sweep`]  | `param-sweep`  | parameter sweeps, on any manager               |           |
 //! | [`digital_rf`]   | `digital-rf`   | reading and writing recordings                  |           |
 //! | [`gmf`]          | `gmf-api`      | parameters, grids and the reference of the filter |         |
 //! | `gmf_cpu`        | `gmf-cpu`      | the filter on the CPU                           | `cpu`     |
@@ -27,8 +27,9 @@
 //! # Ok::<(), polychron::pm::PmError>(())
 //! ```
 //!
-//! What is done with it is timed (feature `timing`, on by default), the workers of every manager
-//! that [`create_parallel_manager`] makes, too:
+//! What is done with it is timed (feature `timing`, on by default), the workers of every manager,
+//! too, without a line of code: when a run is over, their times are attached to the timer of the
+//! thread that gathers, as a parallel group that is called as the task.
 //!
 //! ```
 //! # #[cfg(feature = "timing")] {
@@ -71,8 +72,6 @@
 
 mod kernels;
 mod managers;
-#[cfg(feature = "timing")]
-mod timing;
 
 pub use digital_rf;
 pub use gmf_api as gmf;
@@ -83,14 +82,13 @@ pub use gmf_pipeline;
 pub use gtimer_core;
 pub use jobdiv;
 pub use kernels::Kernels;
-pub use managers::{create_parallel_manager, managers, worker_entry};
+pub use managers::{create_parallel_manager, managers};
+pub use param_sweep;
 pub use pm_api as pm;
-pub use pm_api::{register_spmd, register_task, task};
+pub use pm_api::{register_spmd, register_task, task, worker_entry};
 #[cfg(feature = "processes")]
 pub use pm_proc as processes;
 #[cfg(feature = "threads")]
 pub use pm_threads as threads;
 #[cfg(feature = "shared-times")]
 pub use shm_times;
-#[cfg(feature = "timing")]
-pub use timing::time_workers;

@@ -2,12 +2,12 @@
 //!
 //! `cargo run --release -p shm-times --example snapshot_speed -- [PROCESSES] [NODES]`
 //!
-//! | line       | what is timed                                                                  |
-//! | ---------- | ------------------------------------------------------------------------------ |
-//! | `cold`     | a new reader copies and checks all numbers: files are listed, opened, read twice |
-//! | `kept`     | the same reader again: files read once, nothing has changed                       |
-//! | `snapshot` | and trees with names made of them, which is more than the numbers                 |
-//! | `publish`  | one publication of a node, without a clock                                        |
+//! | line       | what is timed                                                                       |
+//! | ---------- | ----------------------------------------------------------------------------------- |
+//! | `cold`     | a new reader copies and checks all numbers: files are listed, opened, read, closed |
+//! | `kept`     | the same reader again: only marks are read, nothing has changed                     |
+//! | `snapshot` | and trees with names made of them, which is more than the numbers                  |
+//! | `publish`  | one publication of a node, without a clock                                          |
 
 use std::error::Error;
 use std::io::Write;

@@ -1,15 +1,16 @@
 //! Copies of files, taken apart. Nothing in them is believed.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::alive::Identity;
 use crate::label::Label;
 use crate::layout::{
     BOOT_AT, CREATED_AT, DROPPED_AT, ENDIAN, ENDIAN_AT, FILE_BYTES_AT, HEADER_BYTES,
-    HEADER_BYTES_AT, HEADER_SLOTS, KIND_AT, KIND_FOLDED, LABEL_AT, LANE_AT, MAGIC, MAGIC_AT, MAJOR,
-    MAJOR_AT, MAX_LABEL, MAX_NAME, MINOR_AT, N_SEGMENTS_AT, N_SLOTS_AT, NAME_AT, NAMES_AT,
-    PARENT_AT, PID_AT, PID_NS_AT, POSITION_AT, RANDOM_AT, RANK_AT, SEGMENT_AT, SLOT_BYTES,
-    SLOT_BYTES_AT, START_AT, STATE_AT, SUMMARY, name_place, segment_base,
+    HEADER_BYTES_AT, KIND_AT, KIND_FOLDED, LABEL_AT, LANE_AT, MAGIC, MAGIC_AT, MAJOR, MAJOR_AT,
+    MAX_LABEL, MAX_NAME, MINOR_AT, N_SEGMENTS_AT, N_SLOTS_AT, NAME_AT, NAMES_AT, PARENT_AT, PID_AT,
+    PID_NS_AT, POSITION_AT, RANDOM_AT, RANK_AT, SEGMENT_AT, SLOT_BYTES, SLOT_BYTES_AT, SLOTS_AT,
+    START_AT, STATE_AT, SUMMARY, name_place, segment_base,
 };
 use crate::snapshot::{LaneTimes, NoteKind};
 use crate::tree::{Forest, Names};
@@ -22,7 +23,9 @@ pub(crate) struct Header {
     pub(crate) segment: u32,
     pub(crate) random: u64,
     pub(crate) created_ns: u64,
-    /// Slots that may be looked at: never more than fit.
+    /// Where the slots begin: a multiple of their length, behind the header and within the file.
+    pub(crate) slots_at: usize,
+    /// Slots up to which the file is used, those before the first included: never more than fit.
     pub(crate) n_slots: usize,
     /// Bytes of names at the end: never more than the slots leave.
     pub(crate) names_len: usize,
@@ -35,8 +38,10 @@ pub(crate) struct Header {
 /// What was copied of a file.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Parts<'a> {
-    /// From the start of the file to the last slot that counts.
+    /// The slots, as far as the file is used.
     pub(crate) slots: &'a [u8],
+    /// Where they begin.
+    pub(crate) slots_at: usize,
     /// The end of the file.
     pub(crate) names: &'a [u8],
     /// Length of the file.
@@ -78,6 +83,7 @@ impl Header {
             segment: 0,
             random: 0,
             created_ns: 0,
+            slots_at: HEADER_BYTES,
             n_slots: 0,
             names_len: 0,
             n_segments: 0,
@@ -109,13 +115,17 @@ impl Header {
             let what = format!("{len} bytes of {}", word64(bytes, FILE_BYTES_AT));
             return Err(NoteKind::Damaged { what });
         }
+        let slots_at = clamp(word64(bytes, SLOTS_AT), usize::MAX);
+        if slots_at < HEADER_BYTES || slots_at > len || !slots_at.is_multiple_of(SLOT_BYTES) {
+            return Err(NoteKind::Damaged { what: format!("slots from byte {slots_at} on") });
+        }
         let n_slots = clamp(word64(bytes, N_SLOTS_AT), len / SLOT_BYTES);
-        let n_slots = n_slots.max(HEADER_SLOTS as usize);
+        let n_slots = n_slots.max(slots_at / SLOT_BYTES);
         let names_len = clamp(word64(bytes, NAMES_AT), len - n_slots * SLOT_BYTES);
         let (at, len) = name_place(word64(bytes, LABEL_AT));
         let in_header = at.checked_add(len).is_some_and(|end| end <= HEADER_BYTES);
-        let text =
-            if in_header && len <= MAX_LABEL { text(&bytes[at..at + len]) } else { String::new() };
+        let label = if in_header && len <= MAX_LABEL { &bytes[at..at + len] } else { &[] };
+        let text = text(label).into_owned();
         let rank = word64(bytes, RANK_AT);
         let (rank, n) = (rank as u32, (rank >> 32) as u32);
         Ok(Self {
@@ -128,6 +138,7 @@ impl Header {
             segment: word32(bytes, SEGMENT_AT),
             random: word64(bytes, RANDOM_AT),
             created_ns: word64(bytes, CREATED_AT),
+            slots_at,
             n_slots,
             names_len,
             n_segments: word64(bytes, N_SEGMENTS_AT),
@@ -174,8 +185,9 @@ impl Named {
     pub(crate) fn of(segments: &[Parts<'_>]) -> Self {
         let whole: usize = segments.iter().map(|file| file.len).sum();
         let mut room = 4 * whole;
-        let mut names = Names::default();
-        let mut of_slots = Vec::new();
+        let n_slots = segments.iter().map(|file| file.slots.len() / SLOT_BYTES).sum();
+        let mut names = Names::with_capacity(n_slots);
+        let mut of_slots = Vec::with_capacity(n_slots);
         let mut bad = 0;
         for file in segments {
             let names_at = file.len - file.names.len();
@@ -202,7 +214,8 @@ impl Named {
 
 /// The records behind the header, with their numbers in the file.
 fn records<'a>(file: &Parts<'a>) -> impl Iterator<Item = (usize, &'a [u8])> {
-    file.slots.chunks_exact(SLOT_BYTES).enumerate().skip(HEADER_SLOTS as usize)
+    let first = file.slots_at / SLOT_BYTES;
+    file.slots.chunks_exact(SLOT_BYTES).enumerate().map(move |(at, slot)| (first + at, slot))
 }
 
 fn counts(record: &[u8]) -> bool {
@@ -237,11 +250,11 @@ pub(crate) fn slots(segments: &[Parts<'_>], named: &Named, notes: &mut Vec<NoteK
 
 /// Text that a terminal does not obey: control characters, and those that turn the direction of
 /// writing, are escaped.
-pub(crate) fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> Cow<'_, str> {
     if let Ok(text) = str::from_utf8(bytes)
         && bytes.iter().all(|byte| matches!(byte, b' '..=b'~'))
     {
-        return text.to_owned();
+        return Cow::Borrowed(text);
     }
     let text = String::from_utf8_lossy(bytes);
     let mut safe = String::with_capacity(text.len());
@@ -254,7 +267,7 @@ pub(crate) fn text(bytes: &[u8]) -> String {
             safe.push(c);
         }
     }
-    safe
+    Cow::Owned(safe)
 }
 
 /// Reads the bytes of one file: a process's first, or a summary. For whoever has only a copy of it,
@@ -270,9 +283,13 @@ pub fn read_segment(bytes: &[u8]) -> Result<(Vec<LaneTimes>, Vec<NoteKind>), Not
     }
     let header = Header::read(bytes, bytes.len())?;
     let mut notes = Vec::new();
-    let (slots_part, names) =
-        (&bytes[..header.n_slots * SLOT_BYTES], &bytes[bytes.len() - header.names_len..]);
-    let parts = Parts { slots: slots_part, names, len: bytes.len() };
+    let slots_at = header.slots_at;
+    let parts = Parts {
+        slots: &bytes[slots_at..header.n_slots * SLOT_BYTES],
+        slots_at,
+        names: &bytes[bytes.len() - header.names_len..],
+        len: bytes.len(),
+    };
     let named = Named::of(&[parts]);
     let slots = slots(&[parts], &named, &mut notes);
     let forest = Forest::grow(&slots, named.names, None, &mut notes);

@@ -7,16 +7,21 @@ use gtimer_core::publish::Latch;
 /// The first eight bytes, stored last.
 pub(crate) const MAGIC: [u8; 8] = *b"PCTIMES\0";
 /// Readers refuse any other.
-pub(crate) const MAJOR: u16 = 1;
+pub(crate) const MAJOR: u16 = 2;
 /// Readers accept any.
 pub(crate) const MINOR: u16 = 0;
 /// Reads otherwise where the bytes of a word stand the other way round.
 pub(crate) const ENDIAN: u32 = 0x0102_0304;
 
-/// Bytes before the first slot.
+/// Bytes before the marks.
 pub(crate) const HEADER_BYTES: usize = 1024;
 /// Bytes of a slot: the record of a node.
 pub(crate) const SLOT_BYTES: usize = 128;
+/// Bytes of the mark of a slot.
+pub(crate) const MARK_BYTES: usize = 8;
+/// Slots that a thread takes at once: their marks fill a cache line, so that threads do not write
+/// into one line in turns.
+pub(crate) const BLOCK_SLOTS: usize = 8;
 /// Slots that the header takes the place of, so that no node has a number below this.
 pub(crate) const HEADER_SLOTS: u32 = (HEADER_BYTES / SLOT_BYTES) as u32;
 /// Bytes of a process's first file; every further one has twice as many as the one before.
@@ -32,7 +37,7 @@ pub(crate) const MAX_LABEL: usize = 256;
 /// Timers in timers at most; what is deeper, a reader leaves out and says so.
 pub(crate) const MAX_DEPTH: usize = 256;
 
-// The header. Up to `CREATED`, nothing changes once the magic is there.
+// The header. Up to `SLOTS_AT`, nothing changes once the magic is there.
 pub(crate) const MAGIC_AT: usize = 0;
 pub(crate) const MAJOR_AT: usize = 8;
 pub(crate) const MINOR_AT: usize = 10;
@@ -48,6 +53,7 @@ pub(crate) const PID_NS_AT: usize = 56;
 pub(crate) const SESSION_AT: usize = 64;
 pub(crate) const RANDOM_AT: usize = 72;
 pub(crate) const CREATED_AT: usize = 80;
+pub(crate) const SLOTS_AT: usize = 88;
 // Words that the process changes.
 pub(crate) const N_SLOTS_AT: usize = 256;
 pub(crate) const NAMES_AT: usize = 264;
@@ -78,6 +84,8 @@ pub(crate) const KIND_FOLDED: u32 = 7;
 
 // Positions; any other value is the number of a stamp.
 pub(crate) const AWAITING: u32 = 0;
+/// Of a stamp: its iterations are passes of a loop.
+pub(crate) const IN_LOOP: u32 = 1;
 pub(crate) const UNASSIGNED: u32 = u32::MAX;
 pub(crate) const FREE: u32 = u32::MAX - 1;
 
@@ -98,14 +106,26 @@ pub(crate) const fn segment_base(segment: usize) -> u32 {
     (FIRST_BYTES / SLOT_BYTES * ((1 << segment) - 1)) as u32
 }
 
+/// The first byte of the slots in a process's file of that many bytes: behind the header and a mark
+/// for each slot that has room, in whole slots.
+pub(crate) const fn slots_at(bytes: usize) -> usize {
+    let marks = (bytes - HEADER_BYTES).div_ceil(SLOT_BYTES + MARK_BYTES) * MARK_BYTES;
+    HEADER_BYTES + marks.next_multiple_of(SLOT_BYTES)
+}
+
+/// Where the mark of a slot is, in a file of which the slots begin at `slots_at`.
+pub(crate) const fn mark_at(slot_at: usize, slots_at: usize) -> usize {
+    HEADER_BYTES + (slot_at - slots_at) / SLOT_BYTES * MARK_BYTES
+}
+
 /// The file that a node is in, and its first byte there; `None` for numbers that no node has.
 pub(crate) const fn locate(node: u32) -> Option<(usize, usize)> {
     let segment = (node / (FIRST_BYTES / SLOT_BYTES) as u32 + 1).ilog2() as usize;
     if segment >= MAX_SEGMENTS {
         return None;
     }
-    let slot = node - segment_base(segment);
-    if slot < HEADER_SLOTS { None } else { Some((segment, slot as usize * SLOT_BYTES)) }
+    let at = (node - segment_base(segment)) as usize * SLOT_BYTES;
+    if at < slots_at(segment_bytes(segment)) { None } else { Some((segment, at)) }
 }
 
 /// The word that says where a name is: the first byte of it in the same file, and its length.
@@ -128,8 +148,10 @@ mod tests {
         for segment in 0..MAX_SEGMENTS {
             assert_eq!(segment_base(segment), node);
             for at in (0..segment_bytes(segment)).step_by(SLOT_BYTES) {
-                let place = (at >= HEADER_BYTES).then_some((segment, at));
+                let slots_at = slots_at(segment_bytes(segment));
+                let place = (at >= slots_at).then_some((segment, at));
                 assert_eq!(locate(node), place, "node {node}");
+                assert!(at < slots_at || mark_at(at, slots_at) + MARK_BYTES <= slots_at);
                 node += 1;
             }
         }

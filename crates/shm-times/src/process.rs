@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::{BuildHasher, RandomState};
+use std::ops::Range;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use gtimer_core::publish::{Latch, NodeKind, Values};
+use gtimer_core::publish::{MarkedLatch, NodeKind, Values};
 use rustix::fs::{AtFlags, FallocateFlags, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
@@ -15,12 +16,13 @@ use crate::alive::{Identity, fnv1a};
 use crate::error::SessionError;
 use crate::label::Label;
 use crate::layout::{
-    AWAITING, BOOT_AT, CREATED_AT, DROPPED_AT, ENDIAN, ENDIAN_AT, FILE_BYTES_AT, FREE,
-    HEADER_BYTES, HEADER_BYTES_AT, HEADER_SLOTS, KIND_AT, KIND_INFO, KIND_LANE, LABEL_AT,
-    LABELS_AT, LANE_AT, MAGIC, MAGIC_AT, MAJOR, MAJOR_AT, MAX_LABEL, MAX_NAME, MAX_SEGMENTS, MINOR,
-    MINOR_AT, N_SEGMENTS_AT, N_SLOTS_AT, NAME_AT, NAMES_AT, PARENT_AT, PID_AT, PID_NS_AT,
-    POSITION_AT, RANDOM_AT, RANK_AT, RUNNING, SEGMENT_AT, SESSION_AT, SLOT_BYTES, SLOT_BYTES_AT,
-    START_AT, STATE_AT, UNASSIGNED, locate, name_word, segment_base, segment_bytes,
+    AWAITING, BLOCK_SLOTS, BOOT_AT, CREATED_AT, DROPPED_AT, ENDIAN, ENDIAN_AT, FILE_BYTES_AT, FREE,
+    HEADER_BYTES, HEADER_BYTES_AT, IN_LOOP, KIND_AT, KIND_INFO, KIND_LANE, LABEL_AT, LABELS_AT,
+    LANE_AT, MAGIC, MAGIC_AT, MAJOR, MAJOR_AT, MAX_LABEL, MAX_NAME, MAX_SEGMENTS, MINOR, MINOR_AT,
+    N_SEGMENTS_AT, N_SLOTS_AT, NAME_AT, NAMES_AT, PARENT_AT, PID_AT, PID_NS_AT, POSITION_AT,
+    RANDOM_AT, RANK_AT, RUNNING, SEGMENT_AT, SESSION_AT, SLOT_BYTES, SLOT_BYTES_AT, SLOTS_AT,
+    START_AT, STATE_AT, UNASSIGNED, locate, mark_at, name_word, segment_base, segment_bytes,
+    slots_at,
 };
 use crate::map::{self, Leaked, Segment};
 use crate::reap;
@@ -41,7 +43,7 @@ pub(crate) struct Process {
 #[derive(Debug)]
 struct Inner {
     n_segments: usize,
-    /// Slots in the last file that are taken, those of the header included.
+    /// Slots in the last file that are given to threads, those before the first slot included.
     n_slots: usize,
     /// Bytes at the end of the last file that are taken by names.
     names_len: usize,
@@ -64,6 +66,16 @@ pub(crate) struct Lane {
     reusable: HashMap<(u32, u32), Vec<Reusable>>,
     /// The latest merge.
     pub(crate) epoch: u64,
+    block: Block,
+}
+
+/// The slots that a thread may still use.
+#[derive(Debug, Default)]
+struct Block {
+    /// The file that they are in, plus one.
+    n_segments: usize,
+    /// Their places in the file, counted in slots.
+    slots: Range<usize>,
 }
 
 /// The name and number of a node of which all numbers are zero.
@@ -84,6 +96,7 @@ struct Finished {
     info: u32,
     clock: Values,
     epoch: u64,
+    block: Block,
     nodes: HashMap<(u32, u32, u32, Box<str>), u32>,
 }
 
@@ -132,7 +145,7 @@ impl Process {
         })?;
         let inner = Inner {
             n_segments: 1,
-            n_slots: HEADER_SLOTS as usize,
+            n_slots: slots_at(segment_bytes(0)) / SLOT_BYTES,
             names_len: 0,
             names: HashMap::new(),
             label_at: 0,
@@ -178,14 +191,15 @@ impl Process {
         } else {
             self.new_lane(&mut inner, name)?
         };
-        self.word32(lane.lane, POSITION_AT).store(thread_id(), Ordering::Release);
+        self.set_position(lane.lane, thread_id());
         Some(lane)
     }
 
     fn new_lane(&self, inner: &mut Inner, name: &str) -> Option<Lane> {
-        let lane = self.slot(inner, KIND_LANE, name, 0, 0, AWAITING)?;
-        let info = self.slot(inner, KIND_INFO, "", lane, lane, AWAITING)?;
-        Some(Lane { lane, info, ..Lane::default() })
+        let mut block = Block::default();
+        let lane = self.slot(inner, &mut block, KIND_LANE, name, [0, 0, AWAITING])?;
+        let info = self.slot(inner, &mut block, KIND_INFO, "", [lane, lane, AWAITING])?;
+        Some(Lane { lane, info, block, ..Lane::default() })
     }
 
     /// A node for a thread's timer or stamp, all numbers zero; `None` when there is no room.
@@ -204,10 +218,11 @@ impl Process {
             Some(nodes.swap_remove(at).1)
         });
         let node = if let Some(node) = reused {
-            self.word32(node, POSITION_AT).store(AWAITING, Ordering::Release);
+            self.set_position(node, AWAITING);
             node
         } else {
-            self.slot(&mut self.lock(), kind, name, parent, lane.lane, AWAITING)?
+            let places = [parent, lane.lane, AWAITING];
+            self.slot(&mut self.lock(), &mut lane.block, kind, name, places)?
         };
         lane.nodes.push(LaneNode { node, parent, kind, name: name.into() });
         Some(node)
@@ -224,14 +239,23 @@ impl Process {
         }
     }
 
-    pub(crate) fn latch(&self, node: u32) -> &'static Latch {
+    pub(crate) fn latch(&self, node: u32) -> MarkedLatch<'static> {
         let (segment, at) = self.place(node);
-        segment.latch(at)
+        latch(segment, at)
     }
 
-    pub(crate) fn word32(&self, node: u32, field: usize) -> &'static AtomicU32 {
+    /// The position of a node.
+    fn position(&self, node: u32) -> u32 {
         let (segment, at) = self.place(node);
-        segment.word32(at + field)
+        segment.word32(at + POSITION_AT).load(Ordering::Relaxed)
+    }
+
+    /// Says where a node belongs, or the number of a thread. Only for whoever publishes the node.
+    pub(crate) fn set_position(&self, node: u32, position: u32) {
+        let (segment, at) = self.place(node);
+        latch(segment, at).change(|| {
+            segment.word32(at + POSITION_AT).store(position, Ordering::Release);
+        });
     }
 
     /// Whether a node is one of this process's.
@@ -263,37 +287,54 @@ impl Process {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a slot and makes it visible: first the name, then the slot, then the count.
+    /// Takes a slot and makes it visible: first the name, then the mark, then the slot. `places`
+    /// are its parent, its lane (zero for a lane, which is its own), and its position.
     fn slot(
         &self,
         inner: &mut Inner,
+        block: &mut Block,
         kind: u32,
         name: &str,
-        parent: u32,
-        lane: u32,
-        position: u32,
+        places: [u32; 3],
     ) -> Option<u32> {
-        let segment = inner.n_segments - 1;
-        let Some(word) = self.name(inner, name, SLOT_BYTES) else {
+        let Some((slot, word)) = self.room(inner, block, name) else {
             if self.grow(inner) {
-                return self.slot(inner, kind, name, parent, lane, position);
+                return self.slot(inner, block, kind, name, places);
             }
             let first = self.segments[0].get()?;
             first.word64(DROPPED_AT).fetch_add(1, Ordering::Relaxed);
             return None;
         };
+        let segment = inner.n_segments - 1;
         let map = *self.segments[segment].get()?;
-        let at = inner.n_slots * SLOT_BYTES;
-        let node = segment_base(segment) + inner.n_slots as u32;
-        map.word64(at + NAME_AT).store(word, Ordering::Relaxed);
-        map.word32(at + POSITION_AT).store(position, Ordering::Relaxed);
-        map.word32(at + PARENT_AT).store(parent, Ordering::Relaxed);
-        // A lane is its own.
-        map.word32(at + LANE_AT).store(if lane == 0 { node } else { lane }, Ordering::Relaxed);
-        map.word32(at + KIND_AT).store(kind, Ordering::Relaxed);
-        inner.n_slots += 1;
-        map.word64(N_SLOTS_AT).store(inner.n_slots as u64, Ordering::Release);
+        let at = slot * SLOT_BYTES;
+        let node = segment_base(segment) + slot as u32;
+        let [parent, lane, position] = places;
+        latch(map, at).change(|| {
+            map.word64(at + NAME_AT).store(word, Ordering::Relaxed);
+            map.word32(at + POSITION_AT).store(position, Ordering::Relaxed);
+            map.word32(at + PARENT_AT).store(parent, Ordering::Relaxed);
+            map.word32(at + LANE_AT).store(if lane == 0 { node } else { lane }, Ordering::Relaxed);
+            map.word32(at + KIND_AT).store(kind, Ordering::Release);
+        });
         Some(node)
+    }
+
+    /// A slot of the last file, from the block where there is one left and else from a new block,
+    /// and where the name is; `None` when there is no room for both.
+    fn room(&self, inner: &mut Inner, block: &mut Block, name: &str) -> Option<(usize, u64)> {
+        let map = *self.segments[inner.n_segments - 1].get()?;
+        // Names are in the same file as what is called so.
+        let is_in_last = block.n_segments == inner.n_segments && !block.slots.is_empty();
+        let word = self.name(inner, name, if is_in_last { 0 } else { SLOT_BYTES })?;
+        if !is_in_last {
+            let room = (map.bytes() - inner.names_len) / SLOT_BYTES - inner.n_slots;
+            let end = inner.n_slots + room.min(BLOCK_SLOTS);
+            *block = Block { n_segments: inner.n_segments, slots: inner.n_slots..end };
+            inner.n_slots = end;
+            map.word64(N_SLOTS_AT).store(end as u64, Ordering::Release);
+        }
+        Some((block.slots.next()?, word))
     }
 
     /// Where a name is in the last file, written there if need be; `None` when there is no room
@@ -326,8 +367,8 @@ impl Process {
         let word = if segment + 1 == inner.n_segments { self.name(inner, name, 0) } else { None };
         let map = self.segments[segment].get();
         match (word, map) {
-            (Some(word), Some(map)) => {
-                map.word64(at + NAME_AT).store(word, Ordering::Release);
+            (Some(word), Some(&map)) => {
+                latch(map, at).change(|| map.word64(at + NAME_AT).store(word, Ordering::Release));
                 true
             }
             _ => false,
@@ -347,7 +388,7 @@ impl Process {
             Ok(map) => {
                 let _ = self.segments[segment].set(map);
                 inner.n_segments += 1;
-                inner.n_slots = HEADER_SLOTS as usize;
+                inner.n_slots = slots_at(segment_bytes(segment)) / SLOT_BYTES;
                 inner.names_len = 0;
                 inner.names.clear();
                 first.word64(N_SEGMENTS_AT).store(inner.n_segments as u64, Ordering::Release);
@@ -365,7 +406,7 @@ impl Process {
     pub(crate) fn finish(&self, mut lane: Lane, now: u64) {
         let mut inner = self.lock();
         self.latch(lane.lane).publish(Values::default());
-        self.word32(lane.lane, POSITION_AT).store(0, Ordering::Release);
+        self.set_position(lane.lane, 0);
         let Some(counterparts) = self.counterparts(&mut inner, &lane) else {
             // No room to fold it: it stays as it is, whole, and nobody takes it over.
             return;
@@ -390,13 +431,13 @@ impl Process {
                     latch.publish(Values { epoch, ..sum_of(sum, more, is_timer, now) });
                 }
             }
-            self.word32(root.node, POSITION_AT).store(FREE, Ordering::Release);
+            self.set_position(root.node, FREE);
             info.publish(Values { epoch, ..finished.clock });
         }
         // Under a root that is free nothing counts, so the order of these does not matter.
         for LaneNode { node, parent, kind, name } in lane.nodes.drain(..) {
             self.latch(node).publish(Values::default());
-            self.word32(node, POSITION_AT).store(FREE, Ordering::Release);
+            self.set_position(node, FREE);
             lane.reusable.entry((parent, kind)).or_default().push((name, node));
         }
         inner.free_lanes.push(lane);
@@ -410,8 +451,9 @@ impl Process {
             let made = self.new_lane(inner, "")?;
             let clock = Values { last: 0, epoch: 0, ..clock };
             self.latch(made.info).publish(clock);
-            let Lane { lane, info, .. } = made;
-            inner.finished = Some(Finished { lane, info, clock, epoch: 0, nodes: HashMap::new() });
+            let Lane { lane, info, block, .. } = made;
+            let nodes = HashMap::new();
+            inner.finished = Some(Finished { lane, info, clock, epoch: 0, block, nodes });
         }
         // Taken out, because slots are made from the same `inner`.
         let mut finished = inner.finished.take()?;
@@ -442,19 +484,20 @@ impl Process {
             lane.nodes.iter().map(|node| (node.node, node)).collect();
         let mut found: HashMap<u32, u32> = HashMap::new();
         for node in &lane.nodes {
-            let position = self.word32(node.node, POSITION_AT).load(Ordering::Relaxed);
+            let position = self.position(node.node);
             let is_root = node.kind == NodeKind::Root as u32;
             let parent = if is_root { Some(0) } else { found.get(&node.parent).copied() };
             let Some(parent) = parent.filter(|_| position != FREE) else { continue };
             let position = match position {
-                AWAITING | UNASSIGNED => position,
+                AWAITING | IN_LOOP | UNASSIGNED => position,
                 stamp => match (found.get(&stamp), by_number.get(&stamp)) {
                     (Some(&stamp), _) => stamp,
                     // The stamp may be younger than the timer that it took; both have one parent.
                     (None, Some(stamp)) if stamp.parent == node.parent => {
-                        let kind = NodeKind::Stamp as u32;
+                        let (kind, name) = (NodeKind::Stamp as u32, &stamp.name);
+                        let position = self.position(stamp.node);
                         let other =
-                            self.counterpart(inner, finished, parent, kind, &stamp.name, AWAITING)?;
+                            self.counterpart(inner, finished, parent, kind, name, position)?;
                         found.insert(stamp.node, other);
                         other
                     }
@@ -484,10 +527,17 @@ impl Process {
         if let Some(&node) = finished.nodes.get(&key) {
             return Some(node);
         }
-        let node = self.slot(inner, kind, name, parent, finished.lane, position)?;
+        let places = [parent, finished.lane, position];
+        let node = self.slot(inner, &mut finished.block, kind, name, places)?;
         finished.nodes.insert(key, node);
         Some(node)
     }
+}
+
+/// The record of a slot, with its mark.
+fn latch(segment: Segment, at: usize) -> MarkedLatch<'static> {
+    let mark = mark_at(at, slots_at(segment.bytes()));
+    MarkedLatch::new(segment.latch(at), segment.word64(mark))
 }
 
 /// The root that each node is under.
@@ -565,10 +615,12 @@ fn new_segment(
         (SESSION_AT, &session.id().to_ne_bytes()),
         (RANDOM_AT, &random.to_ne_bytes()),
         (CREATED_AT, &(created.as_nanos() as u64).to_ne_bytes()),
+        (SLOTS_AT, &(slots_at(bytes) as u64).to_ne_bytes()),
     ] {
         map.write(at, value);
     }
-    let words = [(N_SLOTS_AT, u64::from(HEADER_SLOTS)), (N_SEGMENTS_AT, 1), (STATE_AT, RUNNING)];
+    let n_slots = (slots_at(bytes) / SLOT_BYTES) as u64;
+    let words = [(N_SLOTS_AT, n_slots), (N_SEGMENTS_AT, 1), (STATE_AT, RUNNING)];
     for (at, value) in words {
         map.word64(at).store(value, Ordering::Relaxed);
     }

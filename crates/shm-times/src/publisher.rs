@@ -3,9 +3,9 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use gtimer_core::publish::{Latch, NodeKind, Place, Position, Publisher, Values};
+use gtimer_core::publish::{MarkedLatch, NodeKind, Place, Position, Publisher, Values};
 
-use crate::layout::{AWAITING, FREE, POSITION_AT, UNASSIGNED};
+use crate::layout::{AWAITING, FREE, IN_LOOP, UNASSIGNED};
 use crate::map;
 use crate::process::{Lane, Process};
 
@@ -15,8 +15,8 @@ pub(crate) struct SharedPublisher {
     process: &'static Process,
     /// `None` only while it is dropped.
     lane: Option<Lane>,
-    current: &'static Latch,
-    info: &'static Latch,
+    current: MarkedLatch<'static>,
+    info: MarkedLatch<'static>,
     /// What the lane's second slot says, the merge apart.
     clock: Values,
     anchor: Option<Instant>,
@@ -79,11 +79,12 @@ impl Publisher for SharedPublisher {
         }
         let position = match position {
             Position::Awaiting => AWAITING,
+            Position::InLoop => IN_LOOP,
             Position::Stamp(stamp) => stamp,
             Position::Unassigned => UNASSIGNED,
             Position::Free => FREE,
         };
-        self.process.word32(node, POSITION_AT).store(position, Ordering::Release);
+        self.process.set_position(node, position);
     }
 
     fn begin_merge(&mut self, from: u32, into: u32) -> u64 {
@@ -106,7 +107,7 @@ impl Publisher for SharedPublisher {
         }
     }
 
-    fn current(&self) -> &'static Latch {
+    fn current(&self) -> MarkedLatch<'static> {
         self.current
     }
 

@@ -13,9 +13,10 @@ use crate::error::SessionError;
 use crate::image::Header;
 use crate::layout::{
     AWAITING, CREATED_AT, ENDIAN, ENDIAN_AT, FILE_BYTES_AT, HEADER_BYTES, HEADER_BYTES_AT,
-    HEADER_SLOTS, KIND_AT, KIND_FOLDED, KIND_INFO, KIND_LANE, LANE_AT, MAGIC, MAGIC_AT, MAJOR,
-    MAJOR_AT, MINOR, MINOR_AT, N_SEGMENTS_AT, N_SLOTS_AT, NAME_AT, NAMES_AT, PARENT_AT,
-    POSITION_AT, SESSION_AT, SLOT_BYTES, SLOT_BYTES_AT, STATE_AT, SUMMARY, UNASSIGNED, name_word,
+    HEADER_SLOTS, IN_LOOP, KIND_AT, KIND_FOLDED, KIND_INFO, KIND_LANE, LANE_AT, MAGIC, MAGIC_AT,
+    MAJOR, MAJOR_AT, MINOR, MINOR_AT, N_SEGMENTS_AT, N_SLOTS_AT, NAME_AT, NAMES_AT, PARENT_AT,
+    POSITION_AT, SESSION_AT, SLOT_BYTES, SLOT_BYTES_AT, SLOTS_AT, STATE_AT, SUMMARY, UNASSIGNED,
+    name_word,
 };
 use crate::process::sum_of;
 use crate::publisher::real_ns;
@@ -349,7 +350,8 @@ impl Sums {
     ) {
         let mut todo = vec![(root, None)];
         while let Some((node, parent)) = todo.pop() {
-            let Node { is_stamp, name, position, values, ref children, .. } = from.nodes[node];
+            let Node { is_stamp, name, position, values, ref children, in_loop, .. } =
+                from.nodes[node];
             let name = from.names.get(name).unwrap_or_default();
             let position = from.names.get(position);
             let into = self.node(lane, parent, is_stamp, name, position);
@@ -364,8 +366,9 @@ impl Sums {
                 last: 0,
                 epoch: 0,
             };
-            let sum = &mut self.forest.nodes[into].values;
-            *sum = sum_of(*sum, more, !is_stamp, 0);
+            let sum = &mut self.forest.nodes[into];
+            sum.values = sum_of(sum.values, more, !is_stamp, 0);
+            sum.in_loop |= in_loop;
             todo.extend(children.iter().rev().map(|&child| (child, Some(into))));
         }
     }
@@ -459,12 +462,13 @@ fn bytes(session: &Session, forest: &Forest, folded: &[String]) -> Vec<u8> {
             let own = writer.slot(kind, name, parent, number, numbers[at], node.values);
             let mut stamps: HashMap<u32, u32> = HashMap::new();
             for &child in &node.children {
-                let Node { is_stamp: true, name, values, .. } = forest.nodes[child] else {
+                let Node { is_stamp: true, name, values, in_loop, .. } = forest.nodes[child] else {
                     continue;
                 };
                 let kind = NodeKind::Stamp as u32;
                 let text = forest.names.get(name).unwrap_or_default();
-                stamps.insert(name, writer.slot(kind, text, own, number, AWAITING, values));
+                let position = if in_loop { IN_LOOP } else { AWAITING };
+                stamps.insert(name, writer.slot(kind, text, own, number, position, values));
             }
             for &child in node.children.iter().rev() {
                 let Node { is_stamp: false, position, .. } = forest.nodes[child] else { continue };
@@ -541,6 +545,7 @@ impl Writer {
             (FILE_BYTES_AT, &(whole as u64).to_ne_bytes()),
             (SESSION_AT, &session.id().to_ne_bytes()),
             (CREATED_AT, &real_ns(SystemTime::now()).to_ne_bytes()),
+            (SLOTS_AT, &(HEADER_BYTES as u64).to_ne_bytes()),
             (N_SLOTS_AT, &n_slots.to_ne_bytes()),
             (NAMES_AT, &(self.names.len() as u64).to_ne_bytes()),
             (N_SEGMENTS_AT, &1_u64.to_ne_bytes()),

@@ -4,12 +4,13 @@ use std::ffi::OsStr;
 use std::fs::{self, DirBuilder};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir};
 
 use crate::error::SessionError;
 use crate::map;
@@ -221,19 +222,30 @@ impl Session {
 
     /// The names in the directory, of files that are ours and others, in no order.
     pub(crate) fn names(&self) -> Result<Vec<String>, SessionError> {
-        let wrong = |source: rustix::io::Errno| self.file_error("list", None, source.into());
         let mut names = Vec::new();
-        for entry in Dir::read_from(self.fd()).map_err(wrong)? {
+        self.for_each_name(|name| names.push(name.to_owned()))?;
+        Ok(names)
+    }
+
+    /// Names them one after the other.
+    pub(crate) fn for_each_name(&self, mut see: impl FnMut(&str)) -> Result<(), SessionError> {
+        let wrong = |source: rustix::io::Errno| self.file_error("list", None, source.into());
+        // An open file of its own: where a listing is, is not to be shared with others.
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let dir = rustix::fs::openat(self.fd(), ".", flags, Mode::empty()).map_err(wrong)?;
+        let mut room = [MaybeUninit::uninit(); 16 * 1024];
+        let mut entries = RawDir::new(dir, &mut room);
+        while let Some(entry) = entries.next() {
             let entry = entry.map_err(wrong)?;
             // A name that is not UTF-8 is none of ours.
             if let Ok(name) = entry.file_name().to_str()
                 && !matches!(name, "." | "..")
                 && (entry.file_type() != FileType::Directory || is_ours(name))
             {
-                names.push(name.to_owned());
+                see(name);
             }
         }
-        Ok(names)
+        Ok(())
     }
 
     pub(crate) fn remove(&self, name: &str) -> Result<(), SessionError> {

@@ -10,7 +10,9 @@ use gtimer_core::publish::{NodeKind, Values};
 use gtimer_core::{StampTimes, Subdivisions, Times};
 
 use crate::image::Slot;
-use crate::layout::{AWAITING, FREE, KIND_FOLDED, KIND_INFO, KIND_LANE, MAX_DEPTH, UNASSIGNED};
+use crate::layout::{
+    AWAITING, FREE, IN_LOOP, KIND_FOLDED, KIND_INFO, KIND_LANE, MAX_DEPTH, UNASSIGNED,
+};
 use crate::process::sum_of;
 use crate::snapshot::{Current, LaneTimes, NoteKind};
 
@@ -32,7 +34,12 @@ pub(crate) struct Node {
     pub(crate) values: Values,
     pub(crate) children: Vec<usize>,
     parent: Option<usize>,
+    lane: usize,
     number: u32,
+    /// Whether a run that was added to it goes on.
+    runs: bool,
+    /// Whether it is a stamp of which the iterations are passes of a loop.
+    pub(crate) in_loop: bool,
 }
 
 /// The roots of one thread, or of one label of a summary.
@@ -46,13 +53,16 @@ pub(crate) struct Lane {
     pub(crate) roots: Vec<usize>,
     /// The latest moment that anything in it tells of, or now, in ticks.
     pub(crate) now: u64,
+    /// The slots of the thread.
+    slot: u32,
+    info: u32,
 }
 
 impl Lane {
     /// A label of a summary.
     pub(crate) fn summary(label: &str, clock: Values) -> Self {
         let (name, current) = (label.to_owned(), Values::default());
-        Self { name, tid: 0, current, clock, roots: Vec::new(), now: 0 }
+        Self { name, tid: 0, current, clock, roots: Vec::new(), now: 0, slot: 0, info: 0 }
     }
 
     /// Ticks in a second; 0 where no clock was named.
@@ -89,6 +99,8 @@ pub(crate) struct Forest {
     pub(crate) names: Arc<Names>,
     /// In a summary: the files that are in it.
     pub(crate) folded: Vec<String>,
+    /// Whether each node has the numbers of its slot, and no others.
+    is_plain: bool,
 }
 
 /// Names, each once.
@@ -99,6 +111,10 @@ pub(crate) struct Names {
 }
 
 impl Names {
+    pub(crate) fn with_capacity(n: usize) -> Self {
+        Self { texts: Vec::with_capacity(n), known: HashMap::with_capacity(n) }
+    }
+
     /// A name; `None` for numbers that stand for none.
     pub(crate) fn get(&self, name: u32) -> Option<&str> {
         self.texts.get(name as usize).map(|text| &**text)
@@ -134,7 +150,7 @@ impl Forest {
         monotonic_ns: Option<u64>,
         notes: &mut Vec<NoteKind>,
     ) -> Self {
-        let mut forest = Self { names, ..Self::default() };
+        let mut forest = Self { names, is_plain: true, ..Self::default() };
         let mut lane_of = Numbers::default();
         for slot in slots.iter().filter(|slot| slot.kind == KIND_LANE) {
             lane_of.insert(slot.number, forest.lanes.len());
@@ -145,31 +161,19 @@ impl Forest {
                 clock: Values::default(),
                 roots: Vec::new(),
                 now: 0,
+                slot: slot.number,
+                info: 0,
             });
         }
         for slot in slots.iter().filter(|slot| slot.kind == KIND_INFO) {
             if let Some(lane) = lane_of.get(slot.lane) {
                 forest.lanes[lane].clock = slot.values;
+                forest.lanes[lane].info = slot.number;
             }
         }
         let by_number = forest.plant(slots, &lane_of, notes);
         forest.assign(slots, &by_number);
-        for lane in &mut forest.lanes {
-            let rate = lane.rate();
-            if let Some(now) = monotonic_ns {
-                let past_ns = now.saturating_sub(lane.clock.min) as f64;
-                lane.now = lane.clock.ticks.saturating_add((past_ns * rate / 1e9) as u64);
-            }
-            lane.now = lane.now.max(lane.current.last);
-        }
-        for slot in slots {
-            if let Some(lane) = lane_of.get(slot.lane)
-                && by_number.get(slot.number).is_some()
-            {
-                let now = &mut forest.lanes[lane].now;
-                *now = (*now).max(slot.values.last);
-            }
-        }
+        forest.set_now(monotonic_ns);
         forest.finish_merges(&by_number, notes);
         forest.unify(notes);
         forest.folded = slots
@@ -178,6 +182,44 @@ impl Forest {
             .map(|slot| forest.name(slot.name).to_owned())
             .collect();
         forest
+    }
+
+    /// Whether [`Forest::refill`] does as well as to grow it anew, where only numbers change.
+    pub(crate) fn can_be_refilled(&self) -> bool {
+        self.is_plain
+    }
+
+    /// Puts new numbers into the trees, by the numbers of the slots.
+    pub(crate) fn refill(
+        &mut self,
+        monotonic_ns: Option<u64>,
+        values: impl Fn(u32) -> Option<Values>,
+    ) {
+        for node in &mut self.nodes {
+            node.values = values(node.number).unwrap_or_default();
+        }
+        for lane in &mut self.lanes {
+            lane.current = values(lane.slot).unwrap_or_default();
+            lane.clock = values(lane.info).unwrap_or_default();
+        }
+        self.set_now(monotonic_ns);
+    }
+
+    /// Finds out how late it is for each thread.
+    fn set_now(&mut self, monotonic_ns: Option<u64>) {
+        for lane in &mut self.lanes {
+            let rate = lane.rate();
+            lane.now = 0;
+            if let Some(now) = monotonic_ns {
+                let past_ns = now.saturating_sub(lane.clock.min) as f64;
+                lane.now = lane.clock.ticks.saturating_add((past_ns * rate / 1e9) as u64);
+            }
+            lane.now = lane.now.max(lane.current.last);
+        }
+        for node in &self.nodes {
+            let now = &mut self.lanes[node.lane].now;
+            *now = (*now).max(node.values.last);
+        }
     }
 
     /// Makes the nodes that count, each under its parent.
@@ -220,7 +262,10 @@ impl Forest {
                 values: slot.values,
                 children: Vec::new(),
                 parent,
+                lane,
                 number: slot.number,
+                runs: false,
+                in_loop: slot.kind == STAMP && slot.position == IN_LOOP,
             });
             match parent {
                 Some(parent) => self.nodes[parent].children.push(at),
@@ -267,6 +312,7 @@ impl Forest {
             {
                 continue;
             }
+            self.is_plain = false;
             self.unlink(from);
             let now = self.lanes[lane].now;
             if !self.fold(from, into, Some(epoch), now, &mut steps) {
@@ -355,7 +401,9 @@ impl Forest {
             if *steps > MERGE_STEPS {
                 return false;
             }
+            self.is_plain = false;
             let (more, sum) = (self.nodes[from].values, self.nodes[into].values);
+            self.nodes[into].runs |= self.nodes[from].runs || more.last != 0;
             if epoch.is_none_or(|epoch| epoch & 0xffff_ffff != sum.epoch) {
                 let is_timer = !self.nodes[into].is_stamp;
                 let mut values = sum_of(sum, more, is_timer, now);
@@ -419,7 +467,18 @@ impl Forest {
     ) -> usize {
         let at = self.nodes.len();
         let (values, children) = (Values::default(), Vec::new());
-        self.nodes.push(Node { is_stamp, name, position, values, children, parent, number: 0 });
+        self.nodes.push(Node {
+            is_stamp,
+            name,
+            position,
+            values,
+            children,
+            parent,
+            lane,
+            number: 0,
+            runs: false,
+            in_loop: false,
+        });
         match parent {
             Some(parent) => self.nodes[parent].children.push(at),
             None => self.lanes[lane].roots.push(at),
@@ -494,9 +553,8 @@ impl Forest {
     fn times(&self, at: usize, lane: &Lane, depth: usize, too_deep: &mut bool) -> Times {
         let rate = lane.rate();
         let seconds = |ticks: u64| ticks as f64 / rate;
-        let Node { values, name, ref children, .. } = self.nodes[at];
-        let running = values.last != 0;
-        let open = if running { lane.now.saturating_sub(values.last) } else { 0 };
+        let Node { values, name, ref children, runs, .. } = self.nodes[at];
+        let open = if values.last != 0 { lane.now.saturating_sub(values.last) } else { 0 };
         let n_stamps = children.iter().filter(|&&child| self.nodes[child].is_stamp).count();
         let mut stamps = Vec::with_capacity(n_stamps);
         let mut subdivisions: Vec<Subdivisions> = Vec::new();
@@ -504,7 +562,7 @@ impl Forest {
         let (mut stamped, mut own) = (0_u64, values.min);
         let mut below = 0.0;
         for &child in children {
-            let Node { is_stamp, name, position, values, .. } = self.nodes[child];
+            let Node { is_stamp, name, position, values, in_loop, .. } = self.nodes[child];
             if is_stamp {
                 // It was made, or made empty, but nothing was stamped since.
                 if values.num == 0 && values.ticks == 0 && values.last == 0 {
@@ -519,7 +577,7 @@ impl Forest {
                     itr_max: seconds(values.max),
                     itr_min: seconds(min),
                     itrs: None,
-                    in_loop: false,
+                    in_loop,
                 });
                 continue;
             }
@@ -546,7 +604,7 @@ impl Forest {
             total: (seconds(values.ticks.saturating_add(open)) - self_agg).max(0.0),
             stamps_sum: seconds(stamped),
             self_agg,
-            running,
+            running: runs || values.last != 0,
             stamps,
             subdivisions,
             ..Times::default()

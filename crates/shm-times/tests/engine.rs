@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use common::{Scratch, child, ended, only, until};
 use gtimer_core::{FakeClock, LoopOptions, StampOptions, Timer, Times, thread};
-use shm_times::{ProcessState, publish_in};
+use shm_times::{ProcessState, Reader, publish_in};
 
 /// In an order of their own: nodes that are used again stand where they stood before. And without
 /// single iterations, which stay private.
@@ -14,7 +14,7 @@ fn sorted(times: &Times) -> Times {
     let mut times = times.clone();
     times.save_itrs = true;
     for stamp in &mut times.stamps {
-        (stamp.itrs, stamp.in_loop) = (None, false);
+        stamp.itrs = None;
     }
     times.stamps.sort_by(|a, b| a.name.cmp(&b.name));
     times.subdivisions.sort_by(|a, b| a.position.cmp(&b.position));
@@ -36,9 +36,21 @@ impl Random {
     }
 }
 
-/// A random program of operations, a few levels deep; refusals are part of it.
-fn program(timer: &mut Timer<FakeClock>, random: &mut Random, steps: usize, depth: usize) {
+/// A random program of operations, a few levels deep; refusals are part of it. Somebody who keeps
+/// what he saw looks now and then.
+fn program(
+    timer: &mut Timer<FakeClock>,
+    random: &mut Random,
+    reader: &mut Reader,
+    steps: usize,
+    depth: usize,
+) {
     for _ in 0..steps {
+        match random.below(6) {
+            0 => drop(reader.refresh().expect("can be read")),
+            1 => drop(reader.snapshot().expect("can be read")),
+            _ => {}
+        }
         timer.clock().advance_ticks(1 + random.below(1 << 30) as u64);
         let name = ["a", "b", "c", "d"][random.below(4)];
         match random.below(12) {
@@ -58,7 +70,7 @@ fn program(timer: &mut Timer<FakeClock>, random: &mut Random, steps: usize, dept
                 if timer.loop_enter(&mut named).is_ok() {
                     for _ in 0..random.below(4) {
                         let _ = timer.loop_pass_begin(&mut named);
-                        program(timer, random, 4, depth + 1);
+                        program(timer, random, reader, 4, depth + 1);
                         let _ = timer.loop_pass_end(&mut named);
                     }
                     let _ = timer.loop_exit(&mut named);
@@ -66,7 +78,7 @@ fn program(timer: &mut Timer<FakeClock>, random: &mut Random, steps: usize, dept
             }
             _ if depth < 4 => {
                 timer.subdivide(name);
-                program(timer, random, 5, depth + 1);
+                program(timer, random, reader, 5, depth + 1);
                 timer.end_subdivision().expect("what was begun can be ended");
             }
             _ => {}
@@ -92,13 +104,16 @@ fn random_programs_leave_the_tree_that_the_timer_has() {
         let next = own.forked();
         timer.publish_to(own);
         timer.start().unwrap();
-        program(&mut timer, &mut random, 12, 0);
+        let mut reader = Reader::new(&scratch.0);
+        program(&mut timer, &mut random, &mut reader, 12, 0);
         timer.clock().advance_ticks(1);
         timer.stop().unwrap();
-        let process = only(&scratch.0);
-        let lanes: Vec<_> = process.lanes.iter().filter(|lane| lane.tid != 0).collect();
-        assert_eq!(lanes.len(), 1, "program {program_idx}");
-        assert_eq!(sorted(&lanes[0].times), sorted(&timer.times()), "program {program_idx}");
+        let kept = reader.snapshot().unwrap().processes.remove(0);
+        for process in [only(&scratch.0), kept] {
+            let lanes: Vec<_> = process.lanes.iter().filter(|lane| lane.tid != 0).collect();
+            assert_eq!(lanes.len(), 1, "program {program_idx}");
+            assert_eq!(sorted(&lanes[0].times), sorted(&timer.times()), "program {program_idx}");
+        }
         session = Some((scratch, next));
     }
 }

@@ -47,8 +47,8 @@ fn damage() -> impl Strategy<Value = Vec<(usize, u64)>> {
         Just(u64::MAX),
         (0_u64..80, 0_u64..80).prop_map(|(a, b)| a << 32 | b),
     ];
-    // The words of the header that change, and the slots.
-    let at = prop_oneof![32_usize..39, 512_usize..1600];
+    // The words of the header that change, where the slots begin, and the slots.
+    let at = prop_oneof![8 => 32_usize..39, 1 => 11_usize..12, 9 => 608_usize..1700];
     prop::collection::vec((at, value), 1..40)
 }
 
@@ -71,7 +71,11 @@ fn a_damaged_file_is_read_as_far_as_it_goes() {
         for (at, value) in damage {
             bytes[8 * at..8 * at + 8].copy_from_slice(&value.to_ne_bytes());
         }
-        let (lanes, _) = read_segment(&bytes).unwrap();
+        let Ok((lanes, _)) = read_segment(&bytes) else {
+            // Only where there are no slots in that place.
+            prop_assert_ne!(&bytes[88..96], &valid[88..96]);
+            return Ok(());
+        };
         // What comes out can be shown and saved: no number of it is infinite.
         for lane in lanes {
             prop_assert!(lane.times.total.is_finite() && lane.times.self_agg.is_finite());

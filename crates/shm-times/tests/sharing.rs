@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::os::unix::fs::FileExt;
+
 use common::skips::skip;
 use common::{RATE, Scratch, begin, iterations, iterations_of, only, root_of, stamped};
 use gtimer_core::publish::{NodeKind, Position, Values};
@@ -169,6 +171,84 @@ fn after_every_step_of_a_merge_nothing_is_lost_and_nothing_counted_twice() {
     new.latch.publish(Values { num: 1, epoch, ..Values::default() });
     publisher.end_merge();
     assert_eq!(count("ended"), 1);
+}
+
+/// As a kill would leave it, or a writer that is interrupted for long.
+#[test]
+fn a_writer_that_stops_between_the_mark_and_the_record_hides_nothing() {
+    let scratch = Scratch::new();
+    let (mut publisher, root) = begin(&scratch.0);
+    let mut add = |kind, name: &str| publisher.add(kind, name, Some(root.node)).unwrap();
+    let (stamp, timer) = (add(NodeKind::Stamp, "a"), add(NodeKind::Subdivision, "work"));
+    stamped(&stamp, 1);
+    let mut reader = Reader::new(&scratch.0);
+    let mut seen = || {
+        let process = reader.snapshot().unwrap().processes.remove(0);
+        let times = &process.lanes[0].times;
+        (times.stamps[0].itr_num, times.subdivisions[0].position.clone())
+    };
+    let none = || UNASSIGNED.to_owned();
+    assert_eq!(seen(), (1, none()));
+    // The marks stand behind the header, those of the slots from number 38 on.
+    let path = scratch.0.dir().join(format!("{}.pct", only(&scratch.0).file));
+    let file = std::fs::File::options().read(true).write(true).open(path).unwrap();
+    let mark = |node: u32, ahead: u64| {
+        let at = 1024 + 8 * u64::from(node - 38);
+        let mut word = [0; 8];
+        file.read_exact_at(&mut word, at).unwrap();
+        file.write_all_at(&(u64::from_ne_bytes(word) + ahead).to_ne_bytes(), at).unwrap();
+    };
+    mark(stamp.node, 1);
+    assert_eq!(seen(), (1, none()), "nothing is published yet");
+    // With the record written before it, the mark would hide this.
+    stamped(&stamp, 2);
+    mark(stamp.node, 0);
+    assert_eq!(seen(), (2, none()));
+    mark(timer.node, 1);
+    let position = u64::from(timer.node) * 128 + 112;
+    file.write_all_at(&stamp.node.to_ne_bytes(), position).unwrap();
+    for _ in 0..2 {
+        assert_eq!(seen(), (2, "a".to_owned()), "changed, but not published");
+    }
+    publisher.set_position(timer.node, Position::Unassigned);
+    assert_eq!(seen(), (2, none()));
+}
+
+#[test]
+fn threads_have_marks_in_lines_of_their_own() {
+    let scratch = Scratch::new();
+    let mut publishers: Vec<_> = vec![begin(&scratch.0)];
+    for _ in 0..3 {
+        let more = publishers[0].0.forked().unwrap();
+        publishers.push(root_of(more));
+    }
+    let mut lines: Vec<Vec<u32>> = vec![Vec::new(); publishers.len()];
+    for i in 0..40 {
+        for ((publisher, root), lines) in publishers.iter_mut().zip(&mut lines) {
+            let stamp = publisher.add(NodeKind::Stamp, &format!("{i}"), Some(root.node)).unwrap();
+            lines.push((stamp.node - 38) / 8);
+        }
+    }
+    for (at, line) in lines.iter().enumerate() {
+        let others = lines.iter().enumerate().filter(|(other, _)| *other != at);
+        let shared = others.flat_map(|(_, lines)| lines).any(|other| line.contains(other));
+        assert!(!shared, "{lines:?}");
+    }
+    assert_eq!(only(&scratch.0).lanes.len(), 4);
+}
+
+#[test]
+fn a_running_timer_that_is_shown_with_an_ended_one_of_its_name_runs() {
+    let scratch = Scratch::new();
+    let (mut publisher, root) = begin(&scratch.0);
+    // Both await their position: the first run has ended, the second goes on.
+    for (num, last) in [(3, 0), (1, 1)] {
+        let timer = publisher.add(NodeKind::Subdivision, "work", Some(root.node)).unwrap();
+        timer.latch.publish(Values { ticks: 2, num, last, ..Values::default() });
+    }
+    let times = only(&scratch.0).lanes.remove(0).times;
+    let [work] = &times.subdivisions[0].timers[..] else { panic!("{times:?}") };
+    assert!(work.running && work.total >= 4.0 / RATE, "{work:?}");
 }
 
 #[test]

@@ -8,11 +8,16 @@
 //! What has left its group (`setsid`) still has the environment variable of its worker, with a
 //! number that no other worker has. The guard looks for it in all processes, after the end of the
 //! parent and after that of each worker. A daemon that is to stay has to be started without it.
+//!
+//! Directories in memory that belong to the parent are removed at its end as well.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -27,6 +32,10 @@ use crate::sync::wait::poll;
 /// The guard of this process, from the first pool on.
 static GUARD: Mutex<Option<Guard>> = Mutex::new(None);
 
+/// What is to be removed when this process is gone, whether or not there is a guard yet. Never
+/// locked before [`GUARD`].
+static LEFTOVERS: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
 /// The groups of workers that live, and the number in the environment of each.
 type Groups = BTreeMap<i32, u128>;
 
@@ -40,6 +49,19 @@ fn word(group: i32, nonce: u128) -> Word {
     word
 }
 
+/// In the place of a group: a path follows, of as many bytes as the number says, that is to be
+/// removed in the end, or that is gone already.
+const PATH: i32 = i32::MAX;
+const NO_PATH: i32 = i32::MIN;
+/// No path is longer.
+const MAX_PATH: usize = 4096;
+
+/// A word with its path.
+fn path_word(group: i32, path: &Path) -> Vec<u8> {
+    let bytes = path.as_os_str().as_bytes();
+    [&word(group, bytes.len() as u128), bytes].concat()
+}
+
 struct Guard {
     process: Process,
     socket: UnixStream,
@@ -49,7 +71,7 @@ struct Guard {
 impl Guard {
     /// Says a word. A guard that does not listen, since it was stopped or killed, is ended, and
     /// replaced when the next workers are started.
-    fn say(&mut self, word: &Word) {
+    fn say(&mut self, word: &[u8]) {
         let deadline = Instant::now() + Duration::from_secs(1);
         while let Err(error) = self.socket.write_all(word) {
             let full = error.kind() == io::ErrorKind::WouldBlock && Instant::now() < deadline;
@@ -88,7 +110,41 @@ pub(crate) fn begin(exe: &WorkerExe) -> io::Result<()> {
     let guard = slot.insert(Guard { process, socket: ours, groups });
     let known: Vec<Word> = guard.groups.iter().map(|(&group, &nonce)| word(group, nonce)).collect();
     known.iter().for_each(|word| guard.say(word));
+    for path in &*LEFTOVERS.lock().unwrap_or_else(PoisonError::into_inner) {
+        guard.say(&path_word(PATH, path));
+    }
     Ok(())
+}
+
+/// A directory that is removed with all that is in it when this process ends without having
+/// dropped this: by a signal, say. The directory above it goes, too, where that is empty then.
+///
+/// The guard of the pools does that, so it takes one that [has one](crate::PoolConfig::guard).
+#[derive(Debug)]
+pub struct Leftover(PathBuf);
+
+impl Leftover {
+    /// `path` is absolute, and belongs to this process alone.
+    #[must_use]
+    pub fn new(path: &Path) -> Self {
+        let is_long = path.as_os_str().len() > MAX_PATH;
+        tell_of_path(PATH, path, |leftovers| !is_long && leftovers.insert(path.to_owned()));
+        Self(path.to_owned())
+    }
+}
+
+impl Drop for Leftover {
+    fn drop(&mut self) {
+        tell_of_path(NO_PATH, &self.0, |leftovers| leftovers.remove(&self.0));
+    }
+}
+
+fn tell_of_path(group: i32, path: &Path, change: impl FnOnce(&mut BTreeSet<PathBuf>) -> bool) {
+    let mut slot = GUARD.lock().unwrap_or_else(PoisonError::into_inner);
+    let changed = change(&mut LEFTOVERS.lock().unwrap_or_else(PoisonError::into_inner));
+    if changed && let Some(guard) = &mut *slot {
+        guard.say(&path_word(group, path));
+    }
 }
 
 /// Ends a guard that is not at work yet, and guards nobody: its program may be one that never will.
@@ -135,7 +191,7 @@ fn tell(change: impl FnOnce(&mut Groups) -> Option<Word>) {
 /// also when the parent is gone by then.
 pub(crate) fn run(role: Role, socket: OwnedFd) -> ! {
     let mut socket = UnixStream::from(socket);
-    let mut groups = Groups::new();
+    let (mut groups, mut paths) = (Groups::new(), BTreeSet::new());
     let _unheard = socket.write_all(&[1]);
     let parent = rustix::process::pidfd_open(role.parent, PidfdFlags::empty()).ok();
     // With another parent by now, the descriptor may be of another process.
@@ -145,14 +201,14 @@ pub(crate) fn run(role: Role, socket: OwnedFd) -> ! {
         let mut fds = [PollFd::new(&socket, flags), PollFd::new(parent, flags)];
         let polled = poll(&mut fds, None);
         let gone = polled.is_err() || !fds[1].revents().is_empty();
-        let (ended, removed) = take_words(&mut socket, &mut groups);
+        let (ended, removed) = take_words(&mut socket, &mut groups, &mut paths);
         sweep(&removed);
         if ended || gone {
             break;
         }
     }
     // What was said before the end counts.
-    let (_, mut nonces) = take_words(&mut socket, &mut groups);
+    let (_, mut nonces) = take_words(&mut socket, &mut groups, &mut paths);
     for (group, nonce) in groups {
         if let Some(group) = Pid::from_raw(group) {
             let _none = rustix::process::kill_process_group(group, Signal::KILL);
@@ -160,12 +216,51 @@ pub(crate) fn run(role: Role, socket: OwnedFd) -> ! {
         nonces.push(nonce);
     }
     sweep(&nonces);
+    paths.iter().for_each(|path| remove_all(path));
     std::process::exit(0)
+}
+
+/// Removes a directory of the parent's, in which somebody who was killed may just have made a file.
+fn remove_all(path: &Path) {
+    for _ in 0..16 {
+        match std::fs::remove_dir_all(path) {
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {}
+            _ => break,
+        }
+    }
+    // It has others in it more often than not.
+    let _not_empty = path.parent().map(std::fs::remove_dir);
+}
+
+/// Takes a path that follows a word.
+fn take_path(socket: &mut UnixStream, length: u128) -> Option<PathBuf> {
+    let length = usize::try_from(length).ok().filter(|&length| length <= MAX_PATH)?;
+    let (mut bytes, mut n_read) = (vec![0; length], 0);
+    let deadline = Instant::now() + Duration::from_secs(1);
+    while n_read < length {
+        match socket.read(&mut bytes[n_read..]) {
+            Ok(0) => return None,
+            Ok(n) => n_read += n,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                poll(&mut [PollFd::new(socket, PollFlags::IN)], Some(deadline)).ok()?;
+                if Instant::now() >= deadline {
+                    return None;
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => return None,
+        }
+    }
+    Some(PathBuf::from(OsStr::from_bytes(&bytes)))
 }
 
 /// Takes what the parent has said: whether it will say no more, and the numbers of workers that are
 /// gone.
-fn take_words(socket: &mut UnixStream, groups: &mut Groups) -> (bool, Vec<u128>) {
+fn take_words(
+    socket: &mut UnixStream,
+    groups: &mut Groups,
+    paths: &mut BTreeSet<PathBuf>,
+) -> (bool, Vec<u128>) {
     let mut removed = Vec::new();
     if socket.set_nonblocking(true).is_err() {
         return (true, removed);
@@ -178,7 +273,14 @@ fn take_words(socket: &mut UnixStream, groups: &mut Groups) -> (bool, Vec<u128>)
                 let (group, nonce) = word.split_at(4);
                 let group = group.try_into().map_or(0, i32::from_ne_bytes);
                 let nonce = nonce.try_into().map_or(0, u128::from_ne_bytes);
-                if group > 0 {
+                if matches!(group, PATH | NO_PATH) {
+                    let Some(path) = take_path(socket, nonce) else { return (true, removed) };
+                    if group == PATH {
+                        paths.insert(path);
+                    } else {
+                        paths.remove(&path);
+                    }
+                } else if group > 0 {
                     groups.insert(group, nonce);
                 } else if groups.remove(&-group).is_some() {
                     removed.push(nonce);

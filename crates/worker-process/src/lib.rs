@@ -110,6 +110,7 @@ mod worker;
 
 pub use channel::{LinkError, Part, Received};
 pub use error::{Ended, PoolError, StartError};
+pub use guard::Leftover;
 pub use memory::{Arena, Draft, Frozen, FrozenDraft, Lent, SharedMemory, View};
 pub use output::{Line, LineSink, Output, Stream};
 pub use pool::{Event, Pool, PoolConfig, Waker};

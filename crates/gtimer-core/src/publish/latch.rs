@@ -58,7 +58,12 @@ impl Latch {
     /// Publishes new numbers. Only one thread may do so.
     #[inline]
     pub fn publish(&self, values: Values) {
-        let sequence = self.sequence.load(Ordering::Relaxed);
+        self.publish_after(self.sequence.load(Ordering::Relaxed), values);
+    }
+
+    /// The same, where the sequence number is known.
+    #[inline]
+    fn publish_after(&self, sequence: u64, values: Values) {
         // Whoever sees a number of this copy also sees the sequence number that made it idle.
         fence(Ordering::Release);
         let idle = &self.copies[(sequence as usize & 1) ^ 1];
@@ -70,16 +75,78 @@ impl Latch {
 
     /// The numbers, or `None` when the writer published twice during each of 64 attempts.
     pub fn read(&self) -> Option<Values> {
+        self.read_numbered().map(|(_, values)| values)
+    }
+
+    /// The numbers and how many publications there have been up to them; `None` as for
+    /// [`Latch::read`].
+    pub fn read_numbered(&self) -> Option<(u64, Values)> {
         for _ in 0..64 {
             let sequence = self.sequence.load(Ordering::Acquire);
             let copy = &self.copies[sequence as usize & 1];
             let words = std::array::from_fn(|at| copy[at].load(Ordering::Relaxed));
             fence(Ordering::Acquire);
             if self.sequence.load(Ordering::Relaxed) == sequence {
-                return Some(Values::from_words(words));
+                return Some((sequence, Values::from_words(words)));
             }
         }
         None
+    }
+}
+
+/// A latch and, elsewhere, the mark that says that it is about to change.
+///
+/// The marks of many latches stand side by side, so that a reader need only look at those to find
+/// out what has changed since. A mark is the number of the latest publication, and is stored before
+/// anything of it: while the two differ, something may be under way, and the reader looks at the
+/// latch itself. So a writer that stops between the two, for a while or for ever, costs the reader
+/// a few looks, and nothing is missed.
+#[derive(Debug, Clone, Copy)]
+pub struct MarkedLatch<'a> {
+    latch: &'a Latch,
+    mark: &'a AtomicU64,
+}
+
+impl<'a> MarkedLatch<'a> {
+    /// A latch with its mark; both are zero, or what the latest publication left there.
+    pub fn new(latch: &'a Latch, mark: &'a AtomicU64) -> Self {
+        Self { latch, mark }
+    }
+
+    /// Publishes new numbers. Only one thread may do so.
+    #[inline]
+    pub fn publish(&self, values: Values) {
+        let sequence = self.latch.sequence.load(Ordering::Relaxed);
+        // Before the fence of the publication, and so before all of it.
+        self.mark.store(sequence.wrapping_add(1), Ordering::Relaxed);
+        self.latch.publish_after(sequence, values);
+    }
+
+    /// Changes what belongs to the latch but is not in it, and publishes the same numbers again, so
+    /// that readers look there. Only the thread that publishes may do so.
+    pub fn change(&self, change: impl FnOnce()) {
+        let sequence = self.latch.sequence.load(Ordering::Relaxed);
+        self.mark.store(sequence.wrapping_add(1), Ordering::Relaxed);
+        fence(Ordering::Release);
+        change();
+        // Nobody else publishes, so what is there is whole.
+        let copy = &self.latch.copies[sequence as usize & 1];
+        let values = Values::from_words(std::array::from_fn(|at| copy[at].load(Ordering::Relaxed)));
+        self.latch.publish_after(sequence, values);
+    }
+
+    /// The numbers; see [`Latch::read`].
+    pub fn read(&self) -> Option<Values> {
+        self.latch.read()
+    }
+
+    /// Looks again, knowing the numbers of the publication `known`: gives others only when there
+    /// are, or may be, any.
+    pub fn read_since(&self, known: u64) -> Option<(u64, Values)> {
+        if self.mark.load(Ordering::Relaxed) == known {
+            return None;
+        }
+        self.latch.read_numbered().filter(|(sequence, _)| *sequence != known)
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex};
 
 use super::*;
-use crate::publish::{Latch, Place};
+use crate::publish::{MarkedLatch, Place};
 use crate::{FakeClock, LoopOptions, Settings, StampOptions};
 
 #[derive(Debug)]
@@ -13,7 +13,7 @@ struct Told {
     name: String,
     parent: Option<u32>,
     position: Position,
-    latch: &'static Latch,
+    latch: MarkedLatch<'static>,
 }
 
 /// What others see, in memory.
@@ -21,12 +21,12 @@ struct Told {
 struct Board {
     nodes: Arc<Mutex<Vec<Told>>>,
     armed: &'static AtomicU32,
-    current: &'static Latch,
+    current: MarkedLatch<'static>,
     child: Option<Box<Board>>,
 }
 
-fn latch() -> &'static Latch {
-    Box::leak(Box::default())
+fn latch() -> MarkedLatch<'static> {
+    MarkedLatch::new(Box::leak(Box::default()), Box::leak(Box::default()))
 }
 
 impl Board {
@@ -102,7 +102,7 @@ impl Publisher for Board {
         self.set_position(from as u32, Position::Free);
     }
 
-    fn current(&self) -> &'static Latch {
+    fn current(&self) -> MarkedLatch<'static> {
         latch()
     }
 

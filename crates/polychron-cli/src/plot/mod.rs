@@ -12,6 +12,8 @@ mod raster;
 mod scene;
 mod span;
 mod svg;
+#[cfg(feature = "sweep")]
+pub(crate) mod sweep;
 
 use std::path::{Path, PathBuf};
 

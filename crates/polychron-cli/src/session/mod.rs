@@ -180,9 +180,12 @@ pub(crate) fn choose(named: Option<&Path>) -> anyhow::Result<Session> {
         return Ok(session);
     }
     let all = Session::list();
-    match &all[..] {
-        [one] => Ok(Session::open(one)?),
-        [] => bail!("there is no session; start one with polychron run -- COMMAND"),
+    // Programs make some for their own workers; who types this means the one of `run`.
+    let of_run: Vec<&PathBuf> = all.iter().filter(|dir| command_of(dir).is_some()).collect();
+    match (&all[..], &of_run[..]) {
+        ([one], _) => Ok(Session::open(one)?),
+        (_, [one]) => Ok(Session::open(one)?),
+        ([], _) => bail!("there is no session; start one with polychron run -- COMMAND"),
         _ => bail!("there are {} sessions, name one of them:\n{}", all.len(), list(&all)),
     }
 }
@@ -200,7 +203,8 @@ fn open(named: &Path) -> anyhow::Result<Session> {
 
 fn list(all: &[PathBuf]) -> String {
     let line = |dir: &PathBuf| {
-        let command = command_of(dir).map(|command| format!("    {command}"));
+        let command = command_of(dir).or_else(|| maker_of(dir));
+        let command = command.map(|command| format!("    {command}"));
         format!("  {}{}", dir.display(), command.unwrap_or_default())
     };
     all.iter().map(line).collect::<Vec<_>>().join("\n")
@@ -217,8 +221,34 @@ pub(crate) fn command_of(dir: &Path) -> Option<String> {
     fs::read(&path).ok().map(|bytes| visible(String::from_utf8_lossy(&bytes).trim_end()))
 }
 
-/// Removes a session with all that this program puts there.
+/// The command line of the process that made a session, while it is there.
+fn maker_of(dir: &Path) -> Option<String> {
+    let name = dir.file_name()?.to_string_lossy();
+    let pid: u32 = name.split('-').next()?.parse().ok()?;
+    let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+    let words = line.split(|&byte| byte == 0).map(String::from_utf8_lossy);
+    let line = words.collect::<Vec<_>>().join(" ");
+    let line = line.trim_end();
+    (!line.is_empty()).then(|| format!("workers of {}", visible(line)))
+}
+
+/// Removes a session with all that this program puts there; nothing where there is something else.
 pub(crate) fn end(session: Session) -> anyhow::Result<()> {
+    let entries = fs::read_dir(session.dir()).into_iter().flatten().flatten();
+    let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let is_ours = |name: &String| {
+        [COMMAND_FILE, KEPT_FILE, "lock"].contains(&&**name) || name.ends_with(".pct")
+    };
+    let mut others: Vec<String> = names.filter(|name| !is_ours(name)).collect();
+    if !others.is_empty() {
+        others.sort();
+        let others: Vec<String> = others.iter().take(5).map(|name| visible(name)).collect();
+        bail!(
+            "{}: not removed, since there are files in it that are not of a session ({})",
+            session.dir().display(),
+            others.join(", ")
+        );
+    }
     for name in [COMMAND_FILE, KEPT_FILE] {
         let path = session.dir().join(name);
         match fs::remove_file(&path) {

@@ -4,10 +4,10 @@ use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail, ensure};
 use clap::Args;
 use gtimer_core::{TimesFormat, save_times};
 use polychron::shm_times::{SESSION_VARIABLE, Session};
@@ -20,6 +20,7 @@ use signal_hook::low_level::siginfo::Cause;
 use super::report::View;
 use super::{COMMAND_FILE, KEPT_FILE, end};
 use crate::output::remark;
+use crate::shell::typed;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -69,6 +70,15 @@ impl Drop for Own {
 
 /// Gives the exit code.
 pub(crate) fn run(args: &RunArgs) -> anyhow::Result<u8> {
+    if let Some(path) = &args.times {
+        // Before the work is done rather than after it.
+        let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        ensure!(
+            folder.is_none_or(Path::is_dir) && !path.is_dir(),
+            "--times {}: there is no folder for it, or it is one",
+            path.display()
+        );
+    }
     // Before the session is made, so that no signal leaves it behind.
     let mut signals =
         SignalsInfo::<WithOrigin>::new(heard()).context("could not listen for signals")?;
@@ -92,6 +102,15 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<u8> {
     };
     let status = wait(&mut child, &mut signals).context("could not wait for the command")?;
 
+    if !session.dir().exists() {
+        own.0 = None;
+        let gone = format!("the session {} was removed meanwhile", session.dir().display());
+        if args.times.is_some() || args.keep {
+            bail!("{gone}; nothing is left to save");
+        }
+        remark(format_args!("warning: {gone}; nothing is left to report"));
+        return Ok(code(status));
+    }
     let view = View::of_session(&session)?;
     if !args.quiet {
         remark("");
@@ -152,29 +171,9 @@ fn code(status: ExitStatus) -> u8 {
     code.and_then(|code| u8::try_from(code).ok()).unwrap_or(u8::MAX)
 }
 
-/// The command as one would type it into a shell.
-fn typed(command: &[OsString]) -> String {
-    let quoted = command.iter().map(|word| {
-        let word = word.to_string_lossy();
-        let is_plain = |c: char| c.is_alphanumeric() || "_-./=:,+@%".contains(c);
-        if !word.is_empty() && word.chars().all(is_plain) {
-            word.into_owned()
-        } else {
-            format!("'{}'", word.replace('\'', r"'\''"))
-        }
-    });
-    quoted.collect::<Vec<_>>().join(" ")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_command_is_told_as_it_would_be_typed() {
-        let words = ["sh", "-c", "echo 'a b'", "", "x=1"].map(OsString::from);
-        assert_eq!(typed(&words), r"sh -c 'echo '\''a b'\''' '' x=1");
-    }
 
     #[test]
     fn a_killed_command_has_the_code_that_shells_give_it() {

@@ -2,6 +2,14 @@
 
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
+#[cfg(feature = "shared-times")]
+pub(crate) mod place;
+#[path = "../../../../tests/src/skips.rs"]
+#[allow(unreachable_pub, reason = "elsewhere it is part of a library")]
+pub(crate) mod skips;
+
+pub(crate) mod sweep;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};

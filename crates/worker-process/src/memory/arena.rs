@@ -77,6 +77,19 @@ impl Segment {
         Some(begin)
     }
 
+    /// Takes the bytes from `begin` on, if as many are free there.
+    fn take_at(&self, begin: usize, len: usize) -> bool {
+        let mut free = self.free();
+        let Some(found) = free.get(&begin).copied().filter(|&found| found >= len) else {
+            return false;
+        };
+        free.remove(&begin);
+        if found > len {
+            free.insert(begin + len, found - len);
+        }
+        true
+    }
+
     fn give_back(&self, mut begin: usize, mut len: usize) {
         let mut free = self.free();
         if let Some(after) = free.remove(&(begin + len)) {
@@ -167,6 +180,31 @@ pub struct Draft {
 impl Draft {
     fn range(&self) -> Range<usize> {
         self.begin..self.begin + self.len
+    }
+
+    /// Makes it `len` bytes long where it is; false, and it is as it was, if what lies behind it is
+    /// in use. What is new in it is left from before.
+    #[must_use]
+    pub fn grow(&mut self, len: usize) -> bool {
+        if len > self.taken {
+            let Some(taken) = len.checked_next_multiple_of(ALIGN) else { return false };
+            if !self.segment.take_at(self.begin + self.taken, taken - self.taken) {
+                return false;
+            }
+            self.taken = taken;
+        }
+        self.len = self.len.max(len);
+        true
+    }
+
+    /// Makes it `len` bytes long, and lets the rest be used again; nothing if it is shorter.
+    pub fn truncate(&mut self, len: usize) {
+        self.len = self.len.min(len);
+        let taken = self.len.max(1).next_multiple_of(ALIGN);
+        if taken < self.taken {
+            self.segment.give_back(self.begin + taken, self.taken - taken);
+            self.taken = taken;
+        }
     }
 
     /// Ends the writing: the bytes can be sent from now on.
@@ -327,6 +365,29 @@ mod tests {
         let long = arena.draft(3 << 20).unwrap();
         assert_eq!(long.len(), 3 << 20);
         assert_eq!(arena.capacity(), FIRST_SEGMENT + (3 << 20));
+    }
+
+    #[test]
+    fn a_piece_grows_where_there_is_room_and_gives_back_what_it_does_not_need() {
+        let arena = Arena::new();
+        let mut draft = arena.draft(100).unwrap();
+        draft.fill(7);
+        assert!(draft.grow(128) && draft.grow(1000) && draft.grow(10));
+        assert_eq!((draft.len(), arena.in_use()), (1000, 1024));
+        assert!(draft[..100].iter().all(|byte| *byte == 7));
+        let next = arena.draft(64).unwrap();
+        assert!(draft.grow(1024) && !draft.grow(1025) && !draft.grow(usize::MAX));
+        assert_eq!(draft.len(), 1024);
+        draft.truncate(65);
+        draft.truncate(5000);
+        assert_eq!((draft.len(), arena.in_use()), (65, 128 + 64));
+        assert!(draft.grow(1024), "what it gave back is free");
+        drop(next);
+        assert!(draft.grow(FIRST_SEGMENT) && !draft.grow(FIRST_SEGMENT + 1));
+        draft.truncate(0);
+        assert_eq!(arena.in_use(), 64);
+        drop(draft);
+        assert_eq!(arena.in_use(), 0);
     }
 
     #[test]

@@ -1,0 +1,5 @@
+//! The parallel manager on the ranks of an MPI job.
+//!
+//! Under construction.
+
+#![deny(unsafe_code)]
