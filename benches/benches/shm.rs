@@ -34,9 +34,9 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use gtimer_core::{Clock as _, Settings, SystemClock, Timer, Times, name};
+use gtimer_core::{Clock as _, Loop, LoopOptions, Settings, SystemClock, Timer, Times, name};
 use ipc_channel::ipc::{self, IpcReceiver, IpcSender};
-use shm_times::{Reader, Session, Snapshot, publish_in};
+use shm_times::{Reader, Session, Snapshot, publish_histograms_in, publish_in};
 
 /// Timers that share their times, each with a file of its own, as processes have them.
 const PROCESSES: usize = 64;
@@ -286,7 +286,46 @@ fn print_stamps(n: usize) {
         );
     }
     drop(shared);
+    print_iterations(&session, n, bare);
     let _ = session.end();
+}
+
+/// What a histogram adds to a shared stamp: passes of a loop with one stamp each, since outside of
+/// loops a stamp is one iteration however often it comes.
+fn print_iterations(session: &Session, n: usize, bare: Cost) {
+    let mut shared = timer(session);
+    let mut counted = Timer::new("root");
+    counted.publish_to(publish_histograms_in(session).expect("there is room"));
+    let mut timers = [&mut shared, &mut counted];
+    let mut loops = [(); 2]
+        .map(|()| Loop::new(LoopOptions { save_itrs: Some(false), ..LoopOptions::default() }));
+    for (timer, timed) in timers.iter_mut().zip(&mut loops) {
+        timer.loop_enter(timed).expect("it runs");
+    }
+    let ([first, second], [first_loop, second_loop]) = (timers, loops.each_mut());
+    let passes = |timer: &mut Timer, timed: &mut Loop| {
+        seconds(|| {
+            for _ in 0..BLOCK {
+                timer.loop_next(timed).expect("it is entered");
+                timer.stamp(name!("a")).map(drop).expect("it runs");
+            }
+        })
+    };
+    let [shared, with] =
+        turns(n, [&mut || passes(first, first_loop), &mut || passes(second, second_loop)]);
+    let snapshot = session.snapshot().expect("can be read");
+    let lanes = snapshot.processes.iter().flat_map(|process| &process.lanes);
+    let counts: Vec<u64> = lanes.flat_map(|lane| &lane.histograms).map(|one| one.count()).collect();
+    assert_eq!(counts, [BLOCK * n as u64], "one of them has a histogram");
+    let ns = |us: f64| 1e3 * us / BLOCK as f64;
+    eprintln!(
+        "pass with a stamp, shared: {:.2} ns, with a histogram {:.2} ns: {:.2} ns more, {:.2} of a bare reading (at best {:.2})",
+        ns(shared.median),
+        ns(with.median),
+        ns(with.median - shared.median),
+        (with.median - shared.median) / bare.median,
+        (with.best - shared.best) / bare.best
+    );
 }
 
 fn print_looks(scene: &mut Scene, n: usize) {

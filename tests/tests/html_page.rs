@@ -139,7 +139,7 @@ fn page(times: &Times) -> String {
     let facts = [("command".to_owned(), "polychron demo".to_owned())];
     let notes = ["pid 7: killed in (demo) / (search)".to_owned()];
     let lanes = [HtmlLane { label: "run", start: 0.0, times }];
-    html(&HtmlPage { title: "A page", facts: &facts, notes: &notes, lanes: &lanes })
+    html(&HtmlPage { title: "A page", facts: &facts, notes: &notes, lanes: &lanes, tables: &[] })
 }
 
 /// The first full value in each row that has a path, as the browser has the document.

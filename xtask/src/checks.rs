@@ -3,7 +3,7 @@
 use xshell::{Shell, cmd};
 
 use crate::instructions::instructions;
-use crate::packages::{Package, packages};
+use crate::packages::{Package, has_mpi, packages, workspace};
 use crate::steps::{Outcome, Steps, step};
 use crate::{test, tidy};
 
@@ -25,7 +25,7 @@ pub(crate) fn ci(sh: &Shell, setup: bool) -> anyhow::Result<bool> {
         }
     });
     steps.run("test", || {
-        Ok(if test::test(sh, setup, &[])? { Outcome::Passed } else { Outcome::Failed })
+        Ok(if test::test(sh, setup, false, &[])? { Outcome::Passed } else { Outcome::Failed })
     });
     steps.run("instructions", || instructions(sh));
     Ok(steps.finish())
@@ -43,7 +43,8 @@ pub(crate) fn fmt_check(sh: &Shell) -> anyhow::Result<()> {
 
 /// The lints of every target, with warnings as errors.
 pub(crate) fn clippy(sh: &Shell) -> anyhow::Result<()> {
-    Ok(cmd!(sh, "cargo clippy --workspace --all-targets -- -D warnings").run()?)
+    let scope = workspace(sh);
+    Ok(cmd!(sh, "cargo clippy {scope...} --all-targets -- -D warnings").run()?)
 }
 
 /// Checks every package that has features without any, and with each one alone.
@@ -51,7 +52,9 @@ pub(crate) fn clippy(sh: &Shell) -> anyhow::Result<()> {
 /// By clippy, because that reads what a check has compiled and also sees what a missing feature
 /// leaves unused.
 pub(crate) fn features(sh: &Shell) -> anyhow::Result<()> {
-    for (name, feature) in combinations(&packages(sh)?) {
+    let mut packages = packages(sh)?;
+    packages.retain(|package| package.name != "pm-mpi" || has_mpi(sh));
+    for (name, feature) in combinations(&packages) {
         let alone = feature.as_deref().map_or_else(Vec::new, |f| vec!["--features", f]);
         let title = format!("{name}: {}", feature.as_deref().unwrap_or("no features"));
         step(&title, || {
@@ -74,7 +77,8 @@ fn combinations(packages: &[Package]) -> Vec<(String, Option<String>)> {
 
 /// The documentation of our own crates, with warnings as errors.
 pub(crate) fn docs(sh: &Shell) -> anyhow::Result<()> {
-    Ok(cmd!(sh, "cargo doc --workspace --no-deps").env("RUSTDOCFLAGS", "-D warnings").run()?)
+    let scope = workspace(sh);
+    Ok(cmd!(sh, "cargo doc {scope...} --no-deps").env("RUSTDOCFLAGS", "-D warnings").run()?)
 }
 
 /// Licences, bans and sources of the dependencies. Advisories need a database from the network, so

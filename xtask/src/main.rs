@@ -43,6 +43,7 @@ Tasks:
   test      run every test, doc test and benchmark (once each); ends with
             `N passed, M failed, K skipped`
               --setup          first install what is missing (without: list it)
+              --mpi            instead: the tests of pm-mpi, under each MPI that is there
               -- ARGS          give ARGS to `cargo test`; with -p, only that package
   ci        everything that must hold: fmt, tidy, clippy, features, docs, deny, test,
             instructions
@@ -89,6 +90,7 @@ fn main() -> ExitCode {
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Options {
     setup: bool,
+    mpi: bool,
     check: bool,
     list: bool,
     names: Vec<String>,
@@ -105,7 +107,7 @@ fn run(parser: lexopt::Parser) -> anyhow::Result<ExitCode> {
     sh.change_dir(packages::root());
     let passed = match task.as_str() {
         "setup" => setup::setup(&sh).map(|()| true),
-        "test" => test::test(&sh, options.setup, &options.rest),
+        "test" => test::test(&sh, options.setup, options.mpi, &options.rest),
         "ci" => checks::ci(&sh, options.setup),
         "fmt" if options.check => checks::fmt_check(&sh).map(|()| true),
         "fmt" => checks::fmt(&sh).map(|()| true),
@@ -135,6 +137,7 @@ fn parse(mut parser: lexopt::Parser) -> anyhow::Result<Option<(String, Options)>
             (Short('h') | Long("help"), _) => return Ok(None),
             (Value(name), None) => task = Some(text(name)?),
             (Long("setup"), Some("test" | "ci")) => options.setup = true,
+            (Long("mpi"), Some("test")) => options.mpi = true,
             (Long("check"), Some("fmt")) => options.check = true,
             (Long("list"), Some("bench")) => options.list = true,
             (Value(name), Some("bench")) => options.names.push(text(name)?),

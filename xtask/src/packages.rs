@@ -21,6 +21,17 @@ pub(crate) struct Package {
     pub(crate) needs: Vec<String>,
 }
 
+/// What chooses all packages that can be built here: `pm-mpi` needs an MPI.
+pub(crate) fn workspace(sh: &Shell) -> &'static [&'static str] {
+    if has_mpi(sh) { &["--workspace"] } else { &["--workspace", "--exclude", "pm-mpi"] }
+}
+
+/// Whether there is an MPI to build with: the compiler wrapper that `MPICC` names, or `mpicc`.
+pub(crate) fn has_mpi(sh: &Shell) -> bool {
+    let wrapper = std::env::var("MPICC").unwrap_or_else(|_| "mpicc".to_owned());
+    cmd!(sh, "{wrapper} -show").quiet().ignore_stdout().ignore_stderr().run().is_ok()
+}
+
 /// The root of the repository.
 pub(crate) fn root() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));

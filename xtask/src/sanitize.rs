@@ -36,10 +36,10 @@ const WATCHED: [Watched; 3] = [
             "--test=engine",
             "--test=hostile",
             "--test=random",
+            "--test=histograms",
         ],
         valgrind: &["--lib", "--test=sharing", "--test=hostile", "--test=random"],
-        // Two thousand threads take minutes there.
-        skip: &["--", "--skip=threads_by_the_thousand"],
+        skip: &[],
     },
     Watched {
         package: "worker-process",
@@ -55,6 +55,9 @@ const TARGET: &str = "x86_64-unknown-linux-gnu";
 
 /// Random tests take many times longer where memory is watched, so they try fewer cases.
 const CASES: &str = "32";
+
+/// So does the test of threads by the thousand.
+const THREADS: &str = "100";
 
 /// Watched frames are several times larger, and some tests go as deep as trees may be, in bytes.
 const STACK: &str = "67108864";
@@ -103,6 +106,7 @@ pub(crate) fn sanitize(sh: &Shell) -> anyhow::Result<Outcome> {
                         "valgrind --quiet --error-exitcode=99 --trace-children=no --fair-sched=yes",
                     )
                     .env("PROPTEST_CASES", CASES)
+                    .env("POLYCHRON_MANY_THREADS", THREADS)
                     .env("RUST_MIN_STACK", STACK)
                     .run()?)
             })?;

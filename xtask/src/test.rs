@@ -7,8 +7,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use xshell::Shell;
+use xshell::{Shell, cmd};
 
+use crate::packages::root;
 use crate::steps::step;
 use crate::tally::{Tally, without_colours};
 use crate::{bench, python, setup};
@@ -16,12 +17,24 @@ use crate::{bench, python, setup};
 /// The variable that names the file of skipped tests; `polychron_tests::skip` writes it.
 const SKIPS_VAR: &str = "POLYCHRON_SKIPS";
 
+/// All packages but `pm-mpi`, which has a run of its own: `cargo xtask test --mpi`.
+const WITHOUT_MPI: [&str; 3] = ["--workspace", "--exclude", "pm-mpi"];
+
+/// The MPIs under which `pm-mpi` is tested: name, folder below `target`, Debian's compiler wrapper.
+const MPIS: [[&str; 3]; 2] =
+    [["Open MPI", "open-mpi", "mpicc.openmpi"], ["MPICH", "mpich", "mpicc.mpich"]];
+
 /// How long output may still come after `cargo` has ended, from a process that a test left behind.
 const LEFT_BEHIND: Duration = Duration::from_secs(10);
 
 /// Runs every test, doc test and benchmark (once), with `args` for `cargo test`. Says whether all
 /// passed; the last line that it prints counts them.
-pub(crate) fn test(sh: &Shell, with_setup: bool, args: &[String]) -> anyhow::Result<bool> {
+pub(crate) fn test(
+    sh: &Shell,
+    with_setup: bool,
+    mpi: bool,
+    args: &[String],
+) -> anyhow::Result<bool> {
     let mut tally = Tally::default();
     if with_setup && let Err(e) = step("setup", || setup::setup(sh)) {
         // The other tests are of use all the same; those that need it say that they are skipped.
@@ -40,11 +53,15 @@ pub(crate) fn test(sh: &Shell, with_setup: bool, args: &[String]) -> anyhow::Res
     if let Some(python) = python::working(sh)? {
         vars.push(("POLYCHRON_PYTHON", python.into_os_string()));
     }
-    let scope: &[&str] = if names_a_package(args) { &[] } else { &["--workspace"] };
-    let all: Vec<&str> =
-        ["test", "--no-fail-fast"].iter().chain(scope).copied().chain(strs(args)).collect();
-    step("tests", || cargo(sh, &all, &vars, &mut tally))?;
-    if args.is_empty() && !bench::names(sh)?.is_empty() {
+    if mpi {
+        with_each_mpi(sh, args, &vars, &mut tally)?;
+    } else {
+        let scope: &[&str] = if names_a_package(args) { &[] } else { &WITHOUT_MPI };
+        let all: Vec<&str> =
+            ["test", "--no-fail-fast"].iter().chain(scope).copied().chain(strs(args)).collect();
+        step("tests", || cargo(sh, &all, &vars, &mut tally))?;
+    }
+    if !mpi && args.is_empty() && !bench::names(sh)?.is_empty() {
         let args = ["test", "--no-fail-fast", "-p", bench::PACKAGE, "--benches"];
         step("benchmarks, once each", || cargo(sh, &args, &vars, &mut tally))?;
     }
@@ -55,6 +72,29 @@ pub(crate) fn test(sh: &Shell, with_setup: bool, args: &[String]) -> anyhow::Res
     summary.details.iter().for_each(|line| println!("  {line}"));
     println!("{}", summary.counts);
     Ok(summary.passed)
+}
+
+/// Tests `pm-mpi` once under each MPI, each in a target directory of its own: what is built with one
+/// does not run under the other.
+fn with_each_mpi(
+    sh: &Shell,
+    args: &[String],
+    vars: &[(&str, OsString)],
+    tally: &mut Tally,
+) -> anyhow::Result<()> {
+    for [name, folder, wrapper] in MPIS {
+        if cmd!(sh, "{wrapper} -show").quiet().ignore_stdout().ignore_stderr().run().is_err() {
+            tally.take_skips(&format!("pm-mpi under {name}\tno {wrapper}\n"));
+            continue;
+        }
+        let target = root().join("target").join(folder);
+        let mut vars = vars.to_vec();
+        vars.extend([("MPICC", wrapper.into()), ("CARGO_TARGET_DIR", target.into_os_string())]);
+        let all: Vec<&str> =
+            ["test", "--no-fail-fast", "-p", "pm-mpi"].into_iter().chain(strs(args)).collect();
+        step(&format!("tests under {name}"), || cargo(sh, &all, &vars, tally))?;
+    }
+    Ok(())
 }
 
 fn strs(args: &[String]) -> impl Iterator<Item = &str> {

@@ -148,6 +148,26 @@ impl SystemClock {
     pub fn is_counter(&self) -> bool {
         self.counter
     }
+
+    /// The rate of the counter as far as it is known by now, in ticks per second, for
+    /// [`expect_rate`](Self::expect_rate) in a process that this one starts; none where the clock
+    /// is not the counter. Waits until the clock of this process is 1 ms old.
+    #[must_use]
+    pub fn rate_so_far() -> Option<f64> {
+        system().counter.then(|| counter_rate(LEAST_SO_FAR))
+    }
+
+    /// Says at which rate another process of this host saw the counter, in ticks per second, so
+    /// that this one need not wait until it has measured that by itself. Each reading still
+    /// compares it with what was measured so far, and replaces it when the two differ by more than
+    /// the measurement may be wrong.
+    ///
+    /// Gives `false`, and changes nothing, for what is no rate, and when a rate was said before or
+    /// the clock was in use already.
+    pub fn expect_rate(ticks_per_second: f64) -> bool {
+        let is_rate = ticks_per_second.is_finite() && ticks_per_second > 1e6;
+        is_rate && SYSTEM.get().is_none() && EXPECTED.set(ticks_per_second).is_ok()
+    }
 }
 
 impl Default for SystemClock {
@@ -163,7 +183,7 @@ impl Clock for SystemClock {
     }
 
     fn ticks_per_second(&self) -> f64 {
-        if self.counter { counter_rate() } else { 1e9 }
+        if self.counter { counter_rate(LEAST_BASE) } else { 1e9 }
     }
 
     fn stamp_cost(&self) -> u64 {
@@ -198,24 +218,34 @@ struct System {
 
 /// Before this time has passed, a rate is too inexact.
 const LEAST_BASE: Duration = Duration::from_millis(10);
+/// The same for one that only serves until a process has measured its own.
+const LEAST_SO_FAR: Duration = Duration::from_millis(1);
 /// A rate that is wrong by more than this is replaced.
 const RATE_TOLERANCE: f64 = 2e-5;
 
+static SYSTEM: OnceLock<System> = OnceLock::new();
+/// What another process measured.
+static EXPECTED: OnceLock<f64> = OnceLock::new();
+
 fn system() -> &'static System {
-    static SYSTEM: OnceLock<System> = OnceLock::new();
     SYSTEM.get_or_init(|| System {
-        counter: counter_is_trusted(),
+        counter: counter_is_trusted(EXPECTED.get().is_some()),
         anchor: anchor(),
-        rate: Mutex::new(None),
+        rate: Mutex::new(EXPECTED.get().copied()),
     })
 }
 
-fn counter_is_trusted() -> bool {
+/// `by_another` says that another process of this host has looked at the processor, which takes the
+/// longer the more of them there are.
+fn counter_is_trusted(by_another: bool) -> bool {
     if cfg!(not(all(target_arch = "x86_64", target_os = "linux"))) {
         return false;
     }
     let source = "/sys/devices/system/clocksource/clocksource0/current_clocksource";
     if std::fs::read_to_string(source).is_ok_and(|source| source.trim() == "tsc") {
+        if by_another {
+            return true;
+        }
         let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         return info.lines().find(|line| line.starts_with("flags")).is_some_and(|flags| {
             let has = |flag| flags.split_whitespace().any(|other| other == flag);
@@ -241,19 +271,33 @@ fn anchor() -> Anchor {
     (0..8).map(|_| attempt()).min_by_key(|anchor| anchor.error).unwrap_or_else(attempt)
 }
 
-fn counter_rate() -> f64 {
+/// The rate, once the clock is `least` old, unless one is known that nothing speaks against.
+fn counter_rate(least: Duration) -> f64 {
     let System { anchor: first, rate, .. } = system();
-    while first.at.elapsed() < LEAST_BASE {
+    // The rate since the clock began, and by how much it may be wrong.
+    let measure = || {
+        let now = anchor();
+        let ticks = now.ticks.wrapping_sub(first.ticks) as f64;
+        let rate = ticks / now.at.duration_since(first.at).as_secs_f64();
+        (rate, (first.error + now.error) as f64 / ticks)
+    };
+    let mut rate = rate.lock().unwrap_or_else(PoisonError::into_inner);
+    let agrees = |known: f64, (measured, error): (f64, f64)| {
+        // Two readings of the same times shall be equal, so a rate that is right stays.
+        (known / measured - 1.0).abs() < RATE_TOLERANCE.max(error)
+    };
+    if let Some(known) = *rate
+        && agrees(known, measure())
+    {
+        return known;
+    }
+    while first.at.elapsed() < least {
         std::hint::spin_loop();
     }
-    let now = anchor();
-    let measured =
-        now.ticks.wrapping_sub(first.ticks) as f64 / now.at.duration_since(first.at).as_secs_f64();
-    let mut rate = rate.lock().unwrap_or_else(PoisonError::into_inner);
+    let measured = measure();
     match *rate {
-        // Two readings of the same times shall be equal, so a rate that is right stays.
-        Some(rate) if (rate / measured - 1.0).abs() < RATE_TOLERANCE => rate,
-        _ => *rate.insert(measured),
+        Some(known) if agrees(known, measured) => known,
+        _ => *rate.insert(measured.0),
     }
 }
 

@@ -20,7 +20,7 @@ pub(crate) trait Watch {
     fn added(&mut self, _into: &mut Node) {}
 
     /// The numbers of a stamp are those of both.
-    fn stamp_added(&mut self, _told: Told, _slot: &mut Slot, _last: i64) {}
+    fn stamp_added(&mut self, _told: Told, _slot: &mut Slot, _new: &Slot, _last: i64) {}
 }
 
 /// Sees nothing.
@@ -97,7 +97,7 @@ pub(crate) fn flat(old: &mut Node, new: &mut Node, watch: &mut impl Watch) {
                 old
             }
         };
-        watch.stamp_added(told, old, last);
+        watch.stamp_added(told, old, slot, last);
     });
 }
 

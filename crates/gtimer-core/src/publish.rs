@@ -16,8 +16,12 @@ use std::sync::atomic::AtomicU32;
 mod atomic {
     pub(super) use std::sync::atomic::{AtomicU64, Ordering, fence};
 }
+mod histogram;
 mod latch;
 
+pub use histogram::{
+    BUCKETS_OF_PART, Buckets, Histogram, MarkedBuckets, N_BUCKETS, N_PARTS, bucket_of, move_counts,
+};
 pub use latch::{Latch, MarkedLatch, Values};
 
 /// What a node is.
@@ -78,6 +82,12 @@ pub trait Publisher: std::fmt::Debug + Send {
 
     /// Makes a node, all numbers zero; `None` when there is no room for it.
     fn add(&mut self, kind: NodeKind, name: &str, parent: Option<u32>) -> Option<Place>;
+
+    /// Makes the histogram of a stamp that was just made; `None` when nobody asked for histograms or
+    /// there is no room for it.
+    fn histogram(&mut self, _stamp: u32) -> Option<Histogram> {
+        None
+    }
 
     /// Gives a node another name.
     fn rename(&mut self, node: u32, name: &str);

@@ -35,17 +35,39 @@ impl Slot {
     /// Publishes its numbers, where there is a place for them.
     #[inline]
     pub(crate) fn tell(&mut self, last: i64) {
-        if let Some(place) = self.told.place {
-            place.latch.publish(self.values(last));
+        if let Some(latch) = self.told.latch {
+            let values = self.values(last);
+            let latest = self.pending_time();
+            match &mut self.histogram {
+                None => latch.publish(values),
+                Some(histogram) => {
+                    let settled = if self.class == Class::Flat { self.cum } else { self.cur };
+                    let taken = histogram.before(values.num, latest.map(ticks), ticks(settled));
+                    latch.publish(values);
+                    if let Some(bucket) = taken {
+                        histogram.take_away(bucket);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Gives it a place as a stamp of a timer.
+    fn place(&mut self, timer: u32, publisher: &mut dyn Publisher) {
+        let name = Name::of(self.name).as_str();
+        let place = publisher.add(NodeKind::Stamp, name, Some(timer));
+        self.told.set_place(place);
+        if let Some(place) = place {
+            self.histogram = publisher.histogram(place.node).map(Box::new);
         }
     }
 
     /// The same, and whether it is in a loop, which its first use in a run settles.
     fn tell_all(&mut self, last: i64, publisher: &mut dyn Publisher) {
-        if let Some(place) = &self.told.place
-            && self.told.in_loop != self.looped
+        if let Some(place) = self.told.place()
+            && self.told.in_loop() != self.looped
         {
-            self.told.in_loop = self.looped;
+            self.told.set_in_loop(self.looped);
             let position = if self.looped { Position::InLoop } else { Position::Awaiting };
             publisher.set_position(place.node, position);
         }
@@ -67,7 +89,7 @@ impl Node {
     }
 
     fn tell(&self, cost: i64) {
-        if let Some(place) = &self.told.place {
+        if let Some(place) = self.told.place() {
             place.latch.publish(self.values(cost));
         }
     }
@@ -82,12 +104,12 @@ impl Node {
 
     /// Gives a stamp its place.
     fn place_stamp(&mut self, name: Name, publisher: &mut dyn Publisher) -> Option<u32> {
-        let timer = self.told.place?.node;
+        let timer = self.told.place()?.node;
         let slot = self.slots.entry(name);
-        if slot.told.place.is_none() {
-            slot.told.place = publisher.add(NodeKind::Stamp, name.as_str(), Some(timer));
+        if slot.told.place().is_none() {
+            slot.place(timer, publisher);
         }
-        slot.told.place.map(|place| place.node)
+        slot.told.place().map(|place| place.node)
     }
 
     /// Where others see what belongs to this position.
@@ -105,9 +127,12 @@ impl Node {
     /// Makes what others see of this node, which holds nothing, and of what is below it nothing.
     fn tell_empty(&mut self, publisher: &mut dyn Publisher) {
         for slot in self.slots.all_mut() {
-            if let Some(place) = &slot.told.place {
+            if let Some(place) = slot.told.place() {
                 slot.told.epoch = 0;
                 place.latch.publish(Values { min: u64::MAX, ..Values::default() });
+                if let Some(histogram) = &mut slot.histogram {
+                    histogram.empty();
+                }
             }
         }
         self.told.epoch = 0;
@@ -115,9 +140,10 @@ impl Node {
     }
 
     fn tell_free(&mut self, publisher: &mut dyn Publisher) {
-        if let Some(place) = &self.told.place
-            && !std::mem::replace(&mut self.told.is_free, true)
+        if let Some(place) = self.told.place()
+            && !self.told.is_free()
         {
+            self.told.set_free(true);
             publisher.set_position(place.node, Position::Free);
         }
     }
@@ -143,18 +169,18 @@ struct Merging<'a> {
 
 impl Watch for Merging<'_> {
     fn make(&mut self, into: &mut Node, new: &Node, position: Option<Name>) -> Option<Box<Node>> {
-        let parent = into.told.place?.node;
+        let parent = into.told.place()?.node;
         let at = into.place_position(position, self.publisher)?;
         let mut made = into.spare(new.name);
         (made.origin, made.save_itrs) = (new.origin, new.save_itrs);
         made.flags = flag::STOPPED;
         made.tell_empty(self.publisher);
-        if made.told.place.is_none() {
-            made.told.place = self.publisher.add(new.kind(), new.name.as_str(), Some(parent));
+        if made.told.place().is_none() {
+            made.told.set_place(self.publisher.add(new.kind(), new.name.as_str(), Some(parent)));
         }
-        made.told.is_free = false;
+        made.told.set_free(false);
         made.tell(0);
-        if let Some(place) = &made.told.place {
+        if let Some(place) = made.told.place() {
             self.publisher.set_position(place.node, at);
         }
         Some(made)
@@ -165,13 +191,15 @@ impl Watch for Merging<'_> {
         into.tell(0);
     }
 
-    fn stamp_added(&mut self, told: Told, slot: &mut Slot, last: i64) {
+    fn stamp_added(&mut self, told: Told, slot: &mut Slot, new: &Slot, last: i64) {
         slot.told.epoch = self.epoch;
-        if slot.told.place.is_none()
-            && let Some(timer) = told.place
+        if slot.told.place().is_none()
+            && let Some(timer) = told.place()
         {
-            let name = Name::of(slot.name).as_str();
-            slot.told.place = self.publisher.add(NodeKind::Stamp, name, Some(timer.node));
+            slot.place(timer.node, self.publisher);
+        }
+        if let (Some(histogram), Some(more)) = (&mut slot.histogram, &new.histogram) {
+            histogram.merge(more, slot.num);
         }
         slot.tell_all(last, self.publisher);
     }
@@ -263,16 +291,17 @@ impl<C: Clock> Timer<C> {
         publisher: &mut dyn Publisher,
     ) {
         node.tell_empty(publisher);
-        if node.told.place.is_none() {
+        if node.told.place().is_none() {
             let kind = node.kind();
-            let below = parent.as_ref().map(|parent| parent.told.place.map(|place| place.node));
-            node.told.place = match below {
+            let below = parent.as_ref().map(|parent| parent.told.place().map(|place| place.node));
+            let place = match below {
                 None => publisher.add(kind, node.name.as_str(), None),
                 Some(None) => None,
                 Some(below) => publisher.add(kind, node.name.as_str(), below),
             };
+            node.told.set_place(place);
         }
-        let Some(place) = node.told.place else { return };
+        let Some(place) = node.told.place() else { return };
         // A loop has its position at once, if it is not to be merged into the one before.
         let position = match &mut parent {
             Some(parent) if node.origin == Origin::Loop => {
@@ -281,7 +310,7 @@ impl<C: Clock> Timer<C> {
             }
             _ => None,
         };
-        node.told.is_free = false;
+        node.told.set_free(false);
         if parent.is_some() {
             publisher.set_position(place.node, position.unwrap_or(Position::Awaiting));
         }
@@ -297,7 +326,7 @@ impl<C: Clock> Timer<C> {
 
     fn tell_current(&mut self) {
         let Some(publisher) = self.publisher.as_deref() else { return };
-        let node = self.top.told.place.map_or(0, |place| u64::from(place.node) + 1);
+        let node = self.top.told.place().map_or(0, |place| u64::from(place.node) + 1);
         publisher.current().publish(Values {
             ticks: node,
             num: self.around.len() as u64,
@@ -366,7 +395,7 @@ impl<C: Clock> Timer<C> {
         }
         let Some(publisher) = self.publisher.as_deref_mut() else { return };
         let root = self.around.first().unwrap_or(&self.top);
-        if let Some(place) = &root.told.place {
+        if let Some(place) = root.told.place() {
             publisher.rename(place.node, root.name.as_str());
         }
     }
@@ -426,20 +455,20 @@ impl<C: Clock> Timer<C> {
                     Some(position) => top.place_position(position, publisher),
                     None => Some(Position::Awaiting),
                 };
-                if let (Some(position), Some(place)) = (position, &node.told.place) {
+                if let (Some(position), Some(place)) = (position, node.told.place()) {
                     publisher.set_position(place.node, position);
                 }
                 children.push(Child::Ran(node));
                 None
             }
             (Some(publisher), Some(Child::Ran(old))) => {
-                match (old.told.place, node.told.place) {
+                match (old.told.place(), node.told.place()) {
                     (Some(into), Some(from)) => {
                         let epoch = publisher.begin_merge(from.node, into.node);
                         let mut merging = Merging { publisher, epoch: epoch as u32 };
                         merge::nodes(old, &mut node, &rate, &mut merging);
                         merging.publisher.end_merge();
-                        node.told.is_free = true;
+                        node.told.set_free(true);
                     }
                     _ => merge::nodes(old, &mut node, &rate, &mut Unwatched),
                 }

@@ -1,7 +1,7 @@
 //! The stamps of a timer.
 
 use crate::Name;
-use crate::publish::Place;
+use crate::publish::{Histogram, MarkedLatch, Place};
 use crate::raw::Table;
 
 /// How a stamp counts iterations; settled by its first use in a run.
@@ -44,18 +44,54 @@ pub(crate) struct Slot {
     /// How many of `itrs` are in `num`, `min` and `max`.
     pub(crate) counted: u32,
     pub(crate) told: Told,
+    /// Where others read how long the iterations were, if they asked for that.
+    pub(crate) histogram: Option<Box<Histogram>>,
 }
 
-/// Where others read what was measured.
+/// Where others read what was measured: as small as can be, since a [`Slot`] has 128 bytes.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Told {
-    pub(crate) place: Option<Place>,
+    pub(crate) latch: Option<MarkedLatch<'static>>,
+    /// The number of the node, and two bits above it.
+    node: u32,
     /// The latest merge that is in the numbers, the lower half of its number.
     pub(crate) epoch: u32,
+}
+
+impl Told {
+    const IS_FREE: u32 = 1 << 31;
+    const IN_LOOP: u32 = 1 << 30;
+
+    pub(crate) fn place(&self) -> Option<Place> {
+        let node = self.node & !(Self::IS_FREE | Self::IN_LOOP);
+        self.latch.map(|latch| Place { node, latch })
+    }
+
+    /// Takes a place. Beyond 2³⁰ there is none: numbers are counted, and a node takes bytes.
+    pub(crate) fn set_place(&mut self, place: Option<Place>) {
+        let place = place.filter(|place| place.node < Self::IN_LOOP);
+        let bits = self.node & (Self::IS_FREE | Self::IN_LOOP);
+        self.node = bits | place.map_or(0, |place| place.node);
+        self.latch = place.map(|place| place.latch);
+    }
+
     /// Whether others were told that it counts nothing.
-    pub(crate) is_free: bool,
+    pub(crate) fn is_free(&self) -> bool {
+        self.node & Self::IS_FREE != 0
+    }
+
+    pub(crate) fn set_free(&mut self, is_free: bool) {
+        self.node = self.node & !Self::IS_FREE | if is_free { Self::IS_FREE } else { 0 };
+    }
+
     /// Whether others were told that its iterations are passes of a loop.
-    pub(crate) in_loop: bool,
+    pub(crate) fn in_loop(&self) -> bool {
+        self.node & Self::IN_LOOP != 0
+    }
+
+    pub(crate) fn set_in_loop(&mut self, in_loop: bool) {
+        self.node = self.node & !Self::IN_LOOP | if in_loop { Self::IN_LOOP } else { 0 };
+    }
 }
 
 impl Slot {

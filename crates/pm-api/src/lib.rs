@@ -83,6 +83,7 @@ mod queue;
 mod registry;
 mod run;
 mod serial;
+mod shared;
 mod spmd;
 mod task;
 mod tasks;
@@ -105,6 +106,7 @@ pub use peers::{
 pub use pending::{Chunk, Chunks, Pending, RunSummary};
 pub use registry::{ManagerOptions, ManagerRegistry};
 pub use serial::SerialManager;
+pub use shared::Shared;
 pub use spmd::Spmd;
 pub use task::{Task, TaskError, Worker, seed};
 pub use tasks::worker_entry;
@@ -135,6 +137,9 @@ pub mod backend {
     pub use crate::peers::{Call, CallKind, Departed, Fold, Native, OpName, Scalar, check_calls};
     pub use crate::queue::{ChunkQueue, Take, Ticket, Verdict};
     pub use crate::run::{Model, Outputs, Run};
+    pub use crate::shared::{
+        SharedArray, SharedBytes, WeakArray, by_reference, forget_shared, keep_shared,
+    };
     pub use crate::tasks::{Registration, Tasks, WorkerMain, tasks};
     #[cfg(feature = "times")]
     pub use crate::times::{report_of_lost, times_workers};

@@ -99,12 +99,13 @@ impl RunWatch for TimedRun {
         }
         let name = Name::new(&format!("worker {}", rank + 1));
         // A new timer where the old one has measured anything, not a reset one: where times are
-        // shared, what earlier runs measured on this thread stays among those of ended threads.
+        // shared, what earlier runs measured on this thread stays among those of ended threads. One
+        // that has not would show there as a thread that did nothing, so it goes on.
         // Refused only inside of another call of this thread's timer, which a worker is not.
         let _ = timer::with(|timer| {
             let old = timer.times();
             let is_empty = old.stamps.is_empty() && old.children().next().is_none();
-            if is_empty && self.starter.is_some() {
+            if is_empty {
                 timer.reset_root();
                 timer.rename_root(name);
                 return;

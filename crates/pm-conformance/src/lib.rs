@@ -67,7 +67,7 @@
 //! | C37 | a foreign launcher is refused | `c37_a_foreign_launcher_is_refused` |
 //! | C38 | samples divided by rank are all covered | `c38_samples_divided_by_rank_are_all_covered`, F19 |
 //!
-//! M1 to M5 are further ones of groups, R1 to R9 of runs.
+//! M1 to M5 are further ones of groups, R1 to R10 of runs.
 //!
 //! # The nineteen cases
 //!
@@ -146,6 +146,7 @@ mod reductions;
 mod results;
 mod runs;
 mod setup;
+mod shared;
 mod tasks;
 
 pub use matrix::{Matrix, same_bytes};
@@ -243,6 +244,7 @@ macro_rules! __items {
             runs::r7_schedules_that_make_no_sense_are_refused(Nothing)
             runs::r8_all_workers_run_at_once(Nothing)
             runs::r9_the_first_failure_stops_the_run_if_so_asked(Nothing)
+            shared::r10_a_shared_array_is_the_same_for_all_workers_and_runs(Nothing)
         }
     };
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use pm_api::{ParallelManager, PmError};
 
-use crate::{cases, leaks, matrix, members, messages, outcomes, reductions, results, runs};
+use crate::{cases, leaks, matrix, members, messages, outcomes, reductions, results, runs, shared};
 
 /// What a manager can do beyond the contract, and what of the list therefore applies to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -22,13 +22,21 @@ pub struct Capabilities {
     pub ends_hanging: bool,
     /// The program is started by a launcher, as with MPI.
     pub launcher: bool,
+    /// Workers are processes that read [shared](pm_api::Shared) arrays in memory of the caller's.
+    pub shares_memory: bool,
 }
 
 impl Capabilities {
     /// Says that workers are processes, to which things travel as bytes and which can be killed.
     #[must_use]
     pub fn processes() -> Self {
-        Self { processes: true, bytes: true, ends_hanging: true, launcher: false }
+        Self {
+            processes: true,
+            bytes: true,
+            ends_hanging: true,
+            launcher: false,
+            shares_memory: true,
+        }
     }
 
     /// Sets whether things travel as bytes.
@@ -47,6 +55,12 @@ impl Capabilities {
     #[must_use]
     pub fn launcher(self, launcher: bool) -> Self {
         Self { launcher, ..self }
+    }
+
+    /// Sets whether worker processes read shared arrays in place.
+    #[must_use]
+    pub fn shares_memory(self, shares_memory: bool) -> Self {
+        Self { shares_memory, ..self }
     }
 }
 
@@ -126,7 +140,7 @@ pub enum Need {
 impl Need {
     /// Why an item with this need does not apply to a manager, if so.
     fn unmet(self, setup: &Setup) -> Option<&'static str> {
-        let Capabilities { processes, bytes, ends_hanging, launcher } = setup.capabilities;
+        let Capabilities { processes, bytes, ends_hanging, launcher, .. } = setup.capabilities;
         let (met, reason) = match self {
             Self::Nothing => (true, ""),
             Self::Processes => (processes, "its workers are no processes"),

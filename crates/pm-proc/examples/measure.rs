@@ -58,6 +58,14 @@ impl Task for Echo {
 }
 pm_api::register_task!(Echo);
 
+/// The pages that this process has asked the system for so far; 0 where it does not say.
+fn n_faults() -> u64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // After the name, which may have spaces, and its bracket.
+    let fields = stat.rsplit(')').next().unwrap_or_default();
+    fields.split_whitespace().nth(7).and_then(|field| field.parse().ok()).unwrap_or_default()
+}
+
 /// Times collectives, in seconds: a barrier, and the sum of that many bytes.
 struct Collectives;
 
@@ -128,15 +136,19 @@ fn main() -> Result<(), PmError> {
     row("an empty task, strided", times, 10_000.0);
     let times = timed(9, || run(1_000_000, Schedule::Auto))?;
     row("an empty task, automatic chunks", times, 1e6);
-    let arrays = || vec![Array(vec![1.0_f64; 4 * MIB]), Array(vec![2.0_f64; 4 * MIB])];
-    let mut sent: Vec<_> = (0..7).map(|_| arrays()).collect();
-    let times = timed(7, || {
-        let arrays = sent.pop().unwrap_or_default();
-        let back = manager.scatter::<Echo>((), arrays, &options)?.gather()?.into_complete()?;
-        assert_eq!(back.len(), 2);
-        Ok(())
-    })?;
-    row("2 arrays of 32 MiB out and back", times, 1.0);
+    for (n_arrays, name) in [(2, "2 arrays of 32 MiB"), (1, "1 array of 64 MiB")] {
+        let arrays = || vec![Array(vec![1.0_f64; 8 * MIB / n_arrays]); n_arrays];
+        let mut sent: Vec<_> = (0..11).map(|_| arrays()).collect();
+        let before = n_faults();
+        let times = timed(11, || {
+            let arrays = sent.pop().unwrap_or_default();
+            let back = manager.scatter::<Echo>((), arrays, &options)?.gather()?.into_complete()?;
+            assert_eq!(back.len(), n_arrays);
+            Ok(())
+        })?;
+        row(&format!("{name} out and back"), times, 1.0);
+        println!("{:<52} {:>10}", "  page faults of this process", (n_faults() - before) / 11);
+    }
     let ranks = manager.run::<Collectives>(64 * MIB)?;
     row("barrier of 2", vec![ranks[0].0], 1.0);
     row("all-reduce of 64 MiB, 2 ranks", ranks[0].1.clone(), 1.0);

@@ -1,12 +1,17 @@
 //! The thread that has the workers: waits with them for a run, and drives it to its end.
 
+mod board;
+mod end;
+
 use std::io::{self, PipeWriter, Write as _};
 use std::ops::Range;
 use std::os::fd::AsFd as _;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use pm_api::backend::{Fault, Finished, Outputs, Run, RunEnd, Take, Ticket, Verdict, catch_panic};
+use pm_api::backend::{
+    Fault, Finished, Outputs, Run, RunEnd, Take, Ticket, Verdict, by_reference, catch_panic,
+};
 use pm_api::{CodecError, FailureKind, LostWorker, PmError, Schedule};
 use worker_process::{Ended, Event, Part, Pool, Received};
 
@@ -14,12 +19,22 @@ use crate::ProcessesManager;
 use crate::handle::{Args, Job, Slot, lock};
 use crate::mailbox::Mailbox;
 use crate::piece::{Piece, Seen};
+use crate::posted::Posted;
 use crate::seat::{Flight, Seat};
+use crate::shared::Given;
 use crate::times::SharedTimes;
 use crate::wire::{Answer, Group, INLINE, Order, frame, read};
 
-/// For how long a worker may take to drop its model before it is ended.
-const END: Duration = Duration::from_secs(5);
+/// So many finished chunks at most are kept back from the caller while others come in.
+const BATCH: usize = 64;
+
+/// What goes to a worker beside the orders, which it takes one after the other.
+struct Line {
+    /// The arrays that its process has.
+    given: Given,
+    /// Tells it of a cancelled run.
+    cancel: PipeWriter,
+}
 
 pub(crate) struct Driver {
     pool: Pool,
@@ -27,8 +42,10 @@ pub(crate) struct Driver {
     times: Option<SharedTimes>,
     /// How many runs the process of each worker has timed.
     n_timed: Vec<u64>,
-    /// The way to tell each worker of a cancelled run; none if it does not listen yet.
-    pipes: Vec<Option<PipeWriter>>,
+    /// What each worker listens to besides orders; none if it does not listen yet.
+    lines: Vec<Option<Line>>,
+    /// What all workers take chunks from.
+    posted: Posted,
     grace: Duration,
     idle: Duration,
     n_runs: u64,
@@ -42,18 +59,19 @@ impl Driver {
         times: Option<SharedTimes>,
         grace: Duration,
         idle: Duration,
-    ) -> Self {
+    ) -> io::Result<Self> {
         let n_workers = pool.n_workers();
-        Self {
+        Ok(Self {
             pool,
             times,
             n_timed: vec![0; n_workers],
-            pipes: (0..n_workers).map(|_| None).collect(),
+            lines: (0..n_workers).map(|_| None).collect(),
+            posted: Posted::new()?,
             grace,
             idle,
             n_runs: 0,
             params: Vec::new(),
-        }
+        })
     }
 
     pub(crate) fn serve(mut self, slot: &Mutex<Slot>) {
@@ -76,6 +94,9 @@ impl Driver {
             self.n_runs += 1;
             let n_workers = job.queue.n_workers();
             let seats = (0..n_workers).map(|_| Seat::default()).collect();
+            // The time of a chunk begins when it is handed out; on the board it would lie.
+            let by_board = job.run.timeout().is_none()
+                && matches!(job.run.schedule(), Schedule::Dynamic { .. });
             let course = Course {
                 driver: &mut self,
                 job: &job,
@@ -85,6 +106,10 @@ impl Driver {
                 why: vec![None; n_workers],
                 cancelled: None,
                 later: None,
+                is_limited: false,
+                by_board,
+                nothing_more: None,
+                finished: Vec::new(),
             };
             let end = course.run();
             // The last of the user's values are dropped before the caller goes on.
@@ -115,7 +140,7 @@ impl Driver {
             drop(slot);
             match self.pool.wait(until) {
                 Ok(Event::Exited { worker, .. }) => {
-                    self.pipes[worker] = None;
+                    self.lines[worker] = None;
                     self.n_timed[worker] = 0;
                 }
                 Ok(_) => {}
@@ -131,15 +156,15 @@ impl Driver {
             Fault::new(FailureKind::Lost, text)
         };
         if !self.pool.is_running(worker) {
-            self.pipes[worker] = None;
+            self.lines[worker] = None;
             self.pool.respawn(worker).map_err(|error| lost(&error))?;
         }
-        if self.pipes[worker].is_none() {
-            let (reader, writer) = io::pipe().map_err(|error| lost(&error))?;
+        if self.lines[worker].is_none() {
+            let (reader, cancel) = io::pipe().map_err(|error| lost(&error))?;
             let order = frame(&Order::Listen, &[]);
-            let sent = self.pool.send(worker, &order, &[Part::Fd(reader.as_fd())]);
-            sent.map_err(|error| lost(&error))?;
-            self.pipes[worker] = Some(writer);
+            let parts = [Part::Fd(reader.as_fd()), Part::Fd(self.posted.fd())];
+            self.pool.send(worker, &order, &parts).map_err(|error| lost(&error))?;
+            self.lines[worker] = Some(Line { given: Given::default(), cancel });
         }
         Ok(())
     }
@@ -159,6 +184,14 @@ struct Course<'a> {
     cancelled: Option<Instant>,
     /// When there may be a chunk for those who found none.
     later: Option<Instant>,
+    /// Whether the caller is known to want only so many chunks at a time.
+    is_limited: bool,
+    /// What the caller was not given yet, and is as soon as nothing more comes at once.
+    finished: Vec<Finished>,
+    /// Whether chunks may go by the board.
+    by_board: bool,
+    /// Whether there was nothing for the board when it was last asked for, and will not be.
+    nothing_more: Option<bool>,
 }
 
 fn backend(error: impl std::error::Error + Send + Sync + 'static) -> PmError {
@@ -179,15 +212,30 @@ impl Course<'_> {
     fn run(mut self) -> Result<RunEnd, PmError> {
         loop {
             self.look_at_cancel();
+            self.look_at_limit();
+            let by_board = self.fill_board();
             for rank in 0..self.seats.len() {
-                self.deal(rank);
+                if by_board {
+                    self.lead_to_board(rank);
+                } else {
+                    self.deal(rank);
+                }
             }
             if self.n_flying == 0 && self.seats.iter().all(|seat| seat.retired || seat.done) {
                 break;
             }
-            let deadline = self.deadline();
-            match self.driver.pool.wait(deadline).map_err(backend)? {
-                Event::Frame { worker, bytes, parts } => self.answer(worker, &bytes, &parts),
+            let event = match self.driver.pool.next_ready() {
+                Some(event) => event,
+                None => self.wait()?,
+            };
+            match event {
+                Event::Frame { worker, bytes, parts } => {
+                    self.answer(worker, &bytes, &parts);
+                    // The next long one may take a while.
+                    if !parts.is_empty() || self.finished.len() >= BATCH {
+                        self.job.mailbox.put(&mut self.finished);
+                    }
+                }
                 Event::Exited { worker, ended } => self.exited(worker, ended),
                 Event::Broken { worker, error } => {
                     let text = format!("its worker said what makes no sense: {error}");
@@ -197,11 +245,26 @@ impl Course<'_> {
                 Event::Woken => {}
             }
         }
+        self.job.mailbox.put(&mut self.finished);
+        self.job.mailbox.know_limit();
         self.end()?;
         let mut lost_workers = std::mem::take(&mut self.lost);
         lost_workers.sort_by_key(|worker| worker.rank);
         let not_started = self.job.queue.drain();
         Ok(RunEnd { n_workers: self.seats.len(), not_started, lost_workers })
+    }
+
+    /// Gives the caller what there is, and waits for more.
+    fn wait(&mut self) -> Result<Event, PmError> {
+        self.job.mailbox.put(&mut self.finished);
+        let n_posted = self.driver.posted.len() / self.seats.len();
+        for (rank, seat) in self.seats.iter().enumerate() {
+            // With half of it done it needs not wait for more.
+            let n = if seat.at_board { n_posted } else { seat.flights.len() };
+            let n = if n > 4 { n / 2 } else { 1 };
+            self.driver.pool.set_batch(rank, u32::try_from(n).unwrap_or(1));
+        }
+        self.driver.pool.wait(self.deadline()).map_err(backend)
     }
 
     /// Tells the workers that the run was cancelled.
@@ -210,16 +273,28 @@ impl Course<'_> {
             return;
         }
         self.cancelled = Some(Instant::now() + self.driver.grace);
+        self.recall();
         self.stir();
         if let Some(group) = &self.job.group {
             group.cancel();
         }
         for rank in (0..self.seats.len()).filter(|rank| self.seats[*rank].begun) {
-            if let Some(pipe) = &mut self.driver.pipes[rank] {
+            if let Some(line) = &mut self.driver.lines[rank] {
                 // Who is gone needs not hear it.
-                let _heard = pipe.write_all(&self.driver.n_runs.to_ne_bytes());
+                let _heard = line.cancel.write_all(&self.driver.n_runs.to_ne_bytes());
             }
         }
+    }
+
+    /// Takes back what waits at workers, once the caller wants only so many chunks at a time.
+    fn look_at_limit(&mut self) {
+        if self.is_limited || !self.job.mailbox.is_limited() {
+            return;
+        }
+        self.is_limited = true;
+        self.recall();
+        self.job.mailbox.know_limit();
+        self.stir();
     }
 
     /// Until when to wait for events.
@@ -248,7 +323,7 @@ impl Course<'_> {
             let text = "the run was cancelled, and the task did not stop";
             let fault = Fault::new(FailureKind::Cancelled, text);
             for rank in 0..self.seats.len() {
-                if !self.seats[rank].flights.is_empty() {
+                if !self.seats[rank].flights.is_empty() || self.driver.posted.is_at_work(rank) {
                     self.kill(rank, &fault, grace);
                 }
             }
@@ -257,10 +332,17 @@ impl Course<'_> {
 
     /// Lets those be asked for again who found nothing to do.
     fn stir(&mut self) {
-        self.later = None;
+        (self.later, self.nothing_more) = (None, None);
         for seat in &mut self.seats {
             (seat.idle, seat.done) = (false, false);
         }
+    }
+
+    /// Whether the caller has no room for what more chunks would give.
+    fn is_full(&self) -> bool {
+        // A cancelled run hands out nothing, however full the mailbox is.
+        let n_more = self.n_flying + self.finished.len();
+        self.cancelled.is_none() && self.job.mailbox.room(n_more, self.seats.len()) == 0
     }
 
     /// Gives a worker as many chunks as it may have.
@@ -276,9 +358,7 @@ impl Course<'_> {
             if seat.retired || seat.killed.is_some() || seat.idle || seat.flights.len() >= depth {
                 return;
             }
-            // A cancelled run hands out nothing, however full the mailbox is.
-            let n_workers = self.seats.len();
-            if self.cancelled.is_none() && self.job.mailbox.room(self.n_flying, n_workers) == 0 {
+            if seat.at_board || self.is_full() {
                 return;
             }
             match self.job.queue.try_take(rank, seat.has_model) {
@@ -317,7 +397,15 @@ impl Course<'_> {
             return Ok(());
         }
         self.driver.revive(rank)?;
-        let Job { run, args, group, .. } = self.job;
+        let Job { run, args, arrays, group, .. } = self.job;
+        if let Some(line) = &mut self.driver.lines[rank] {
+            let pool = &mut self.driver.pool;
+            let given = line.given.sweep(pool, rank).map(|()| line.given.give(pool, rank, arrays));
+            given
+                .map_err(|error| Fault::from_error(FailureKind::Lost, error))?
+                .map_err(|error| Fault::from_error(FailureKind::Encode, error))?
+                .map_err(|error| Fault::from_error(FailureKind::Lost, error))?;
+        }
         let seat = &mut self.seats[rank];
         let mut parts = Vec::new();
         let short = match args {
@@ -384,16 +472,24 @@ impl Course<'_> {
         order: &Order<'_>,
         ticket: &Ticket,
     ) -> Result<Option<worker_process::Lent>, Fault> {
-        let Driver { pool, params, .. } = &mut *self.driver;
+        let Driver { pool, params, lines, .. } = &mut *self.driver;
         let run = &self.job.run;
         let failed = |error| Fault::from_error(FailureKind::Encode, error);
         let arena = pool.arena().clone();
         let mut piece = Piece::new(&arena);
-        let encoded = catch_panic(|| run.encode_params_to(ticket.indices(), params, &mut piece));
+        let (encoded, arrays) = by_reference(|| {
+            catch_panic(|| run.encode_params_to(ticket.indices(), params, &mut piece))
+        });
         let encoded = encoded.map_err(|panic| Fault::new(FailureKind::Encode, panic))?;
         let is_long = encoded.map_err(|error| Fault::from_error(FailureKind::Encode, error))?;
         let mut lent = None;
-        let sent = if !is_long && params.len() <= INLINE {
+        let given = match &mut lines[rank] {
+            Some(line) => line.given.give(pool, rank, &arrays).map_err(failed)?,
+            None => Ok(()),
+        };
+        let sent = if given.is_err() {
+            given
+        } else if !is_long && params.len() <= INLINE {
             pool.send(rank, &frame(order, params), &[])
         } else {
             let lent = lent.insert(piece.lend(params).map_err(failed)?);
@@ -433,9 +529,9 @@ impl Course<'_> {
                 }
                 self.stir();
             }
-            Answer::Done { took_ns } => {
+            Answer::Done { number, took_ns } => {
                 let took = Duration::from_nanos(took_ns);
-                let Some(flight) = self.land(rank) else { return };
+                let Some(flight) = self.landed(rank, number) else { return };
                 let seat = &mut self.seats[rank];
                 (seat.took, seat.n_seen) = (Some(took), seat.n_seen + 1);
                 let outputs = match parts {
@@ -448,9 +544,9 @@ impl Course<'_> {
                 let verdict = self.job.queue.finish(flight.ticket, outputs, took);
                 self.report(verdict);
             }
-            Answer::Failed { fault, took_ns } => {
+            Answer::Failed { number, fault, took_ns } => {
                 let took = Duration::from_nanos(took_ns);
-                let Some(flight) = self.land(rank) else { return };
+                let Some(flight) = self.landed(rank, number) else { return };
                 let seat = &mut self.seats[rank];
                 // It has said so itself.
                 seat.left = true;
@@ -471,12 +567,16 @@ impl Course<'_> {
                 self.put_back(rank);
                 self.retire(rank, flight.ticket, &fault);
             }
-            Answer::NotBegun => {
-                let Some(flight) = self.land(rank) else { return };
+            Answer::NotBegun { number } => {
+                let Some(flight) = self.landed(rank, number) else { return };
                 if flight.building {
                     self.job.queue.built(&flight.ticket);
                 }
                 self.job.queue.put_back(flight.ticket);
+                self.stir();
+            }
+            Answer::NothingThere => {
+                self.seats[rank].at_board = false;
                 self.stir();
             }
             Answer::Ended { .. } => {}
@@ -512,7 +612,7 @@ impl Course<'_> {
 
     fn report(&mut self, verdict: Verdict) {
         if let Verdict::Report(finished) = verdict {
-            self.job.mailbox.put(finished);
+            self.finished.push(finished);
         }
         self.stir();
     }
@@ -525,7 +625,7 @@ impl Course<'_> {
         for indices in self.job.queue.retire(rank, ticket) {
             let (worker, outputs) = (Some(rank), Err(fault.clone()));
             let (attempts, took) = (0, Duration::ZERO);
-            self.job.mailbox.put(Finished { indices, worker, outputs, attempts, took });
+            self.finished.push(Finished { indices, worker, outputs, attempts, took });
         }
         self.lost.push(LostWorker::new(rank, fault.clone()));
         self.stir();
@@ -536,7 +636,7 @@ impl Course<'_> {
         self.seats[rank].killed = Some(fault.clone());
         let _gone = self.driver.pool.kill(rank);
         self.leave_group(rank, fault.message());
-        let flight = self.land(rank);
+        let flight = self.salvage(rank);
         self.put_back(rank);
         let Some(Flight { ticket, building, .. }) = flight else { return };
         if building {
@@ -549,7 +649,7 @@ impl Course<'_> {
 
     /// Learns that a process has ended.
     fn exited(&mut self, worker: usize, ended: Ended) {
-        self.driver.pipes[worker] = None;
+        self.driver.lines[worker] = None;
         self.report_times(worker);
         let Some(seat) = self.seats.get_mut(worker) else { return };
         let is_first = !seat.replaced;
@@ -561,7 +661,7 @@ impl Course<'_> {
         };
         if seat.killed.take().is_none() && seat.replaced {
             self.leave_group(worker, fault.message());
-            let flight = self.land(worker);
+            let flight = self.salvage(worker);
             self.put_back(worker);
             let pinned = self.job.run.schedule() == &Schedule::EachWorker;
             match flight {
@@ -583,61 +683,5 @@ impl Course<'_> {
             }
         }
         self.stir();
-    }
-
-    /// Reports what a worker measured that ended before it could do so itself.
-    fn report_times(&mut self, worker: usize) {
-        let n_timed = std::mem::take(&mut self.driver.n_timed[worker]);
-        let pid = self.seats.get_mut(worker).and_then(|seat| seat.timed.take());
-        let (Some(pid), Some(times)) = (pid, &self.driver.times) else { return };
-        let name = format!("worker {}", worker + 1);
-        if let Some(report) = times.of_lost(pid, &name, n_timed == 1)
-            && let Some(watch) = self.job.run.watch(self.seats.len())
-        {
-            watch.worker_reported(worker, report);
-        }
-    }
-
-    /// Lets the workers end the run, and waits until all have: models are dropped, and watches
-    /// have reported.
-    fn end(&mut self) -> Result<(), PmError> {
-        let order = frame(&Order::End, &[]);
-        let mut waited_for = vec![false; self.driver.pool.n_workers()];
-        for (rank, seat) in self.seats.iter().enumerate() {
-            let lives = self.driver.pool.is_running(rank);
-            waited_for[rank] = lives && (seat.begun || seat.killed.is_some());
-            if lives && seat.begun && seat.killed.is_none() {
-                // Who is gone says so by its end.
-                let _sent = self.driver.pool.send(rank, &order, &[]);
-            }
-        }
-        let mut until = Instant::now() + END;
-        while waited_for.contains(&true) {
-            match self.driver.pool.wait(Some(until)).map_err(backend)? {
-                Event::Frame { worker, bytes, .. } => {
-                    if let Some((Answer::Ended { has_report }, report)) = read::<Answer>(&bytes) {
-                        waited_for[worker] = false;
-                        if let Some(seat) = self.seats.get_mut(worker) {
-                            seat.timed = None;
-                        }
-                        if has_report && let Some(watch) = self.job.run.watch(self.seats.len()) {
-                            watch.worker_reported(worker, report.to_vec());
-                        }
-                    }
-                }
-                Event::Exited { worker, .. } => {
-                    self.driver.pipes[worker] = None;
-                    waited_for[worker] = false;
-                    self.report_times(worker);
-                }
-                Event::Deadline => {
-                    let late = (0..waited_for.len()).filter(|worker| waited_for[*worker]);
-                    late.for_each(|worker| drop(self.driver.pool.kill(worker)));
-                    until += END;
-                }
-                Event::Broken { .. } | Event::Woken => {}
-            }
-        }
-        Ok(())
     }
 }

@@ -199,8 +199,14 @@ fn usize(word: u64) -> usize {
 }
 
 impl ProcessPeers {
-    pub(crate) fn new(memory: GroupMemory, rank: usize, cancel: &CancelToken) -> Self {
-        let member = memory.barrier().member(WaitPolicy::Adaptive);
+    /// Member `rank`, which waits for the others as it is told.
+    pub(crate) fn new(
+        memory: GroupMemory,
+        rank: usize,
+        wait: WaitPolicy,
+        cancel: &CancelToken,
+    ) -> Self {
+        let member = memory.barrier().member(wait);
         let state = Mutex::new(State { member, turn: 0, is_over: false });
         let theirs = memory.clone();
         let wake = cancel.on_cancel(move || theirs.cancel());

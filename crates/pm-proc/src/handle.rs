@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use pm_api::backend::{ChunkQueue, Run};
+use pm_api::backend::{ChunkQueue, Run, SharedArray};
 use worker_process::{Frozen, Pool, Waker};
 
 use crate::driver::Driver;
@@ -27,6 +27,8 @@ pub(crate) struct Job {
     pub(crate) queue: ChunkQueue,
     pub(crate) mailbox: Arc<Mailbox>,
     pub(crate) args: Args,
+    /// The arrays in the arguments that numbers stand for.
+    pub(crate) arrays: Vec<SharedArray>,
     /// None for one worker.
     pub(crate) group: Option<GroupMemory>,
 }
@@ -63,7 +65,7 @@ impl Handle {
     ) -> io::Result<Self> {
         let (slot, waker, n_workers) = (Arc::default(), pool.waker(), pool.n_workers());
         let theirs = Arc::clone(&slot);
-        let driver = Driver::new(pool, times, grace, idle);
+        let driver = Driver::new(pool, times, grace, idle)?;
         let thread = thread::Builder::new().name("pm-proc".to_owned());
         let thread = Some(thread.spawn(move || driver.serve(&theirs))?);
         Ok(Self { slot, waker, n_workers, thread })

@@ -58,8 +58,10 @@ mod handle;
 mod mailbox;
 mod manager;
 mod piece;
+mod posted;
 mod reduce;
 mod seat;
+mod shared;
 #[cfg_attr(not(feature = "times"), path = "untimed.rs")]
 mod times;
 mod wire;

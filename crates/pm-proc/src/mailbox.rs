@@ -1,6 +1,7 @@
 //! The way of finished chunks from the driver to the caller.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use pm_api::PmError;
@@ -10,6 +11,8 @@ use worker_process::Waker;
 /// A queue from the driver of a run to its caller; the driver looks how full it is and never waits.
 #[derive(Debug)]
 pub(crate) struct Mailbox {
+    /// How many chunks may wait.
+    limit: AtomicUsize,
     state: Mutex<State>,
     came: Condvar,
     /// Wakes the driver when there is room again.
@@ -19,9 +22,12 @@ pub(crate) struct Mailbox {
 #[derive(Debug)]
 struct State {
     chunks: VecDeque<Finished>,
-    limit: usize,
+    /// Whether the caller waits; a bell that nobody hears is still a call of the system.
+    awaited: bool,
     /// Whether the driver waits for room.
     paused: bool,
+    /// Whether the driver knows of the limit.
+    limit_known: bool,
     end: RunEnd,
     error: Option<PmError>,
     /// Whether all is said, so that nobody waits for more.
@@ -33,38 +39,47 @@ impl Mailbox {
     pub(crate) fn new(waker: Waker) -> Self {
         let state = State {
             chunks: VecDeque::new(),
-            limit: usize::MAX,
+            awaited: false,
             paused: false,
+            limit_known: false,
             end: RunEnd::default(),
             error: None,
             is_over: false,
             closed: false,
         };
-        Self { state: Mutex::new(state), came: Condvar::new(), waker }
+        let limit = AtomicUsize::new(usize::MAX);
+        Self { limit, state: Mutex::new(state), came: Condvar::new(), waker }
     }
 
-    /// Puts a chunk in, unless nobody wants it any more.
-    pub(crate) fn put(&self, chunk: Finished) {
+    /// Puts chunks in, unless nobody wants them any more; none are left in `chunks`.
+    pub(crate) fn put(&self, chunks: &mut Vec<Finished>) {
+        if chunks.is_empty() {
+            return;
+        }
         let mut state = self.lock();
         if state.closed {
             // Outputs are the user's and may do anything when dropped; not under the lock.
             drop(state);
+            chunks.clear();
             return;
         }
-        let was_empty = state.chunks.is_empty();
-        state.chunks.push_back(chunk);
-        drop(state);
+        state.chunks.extend(chunks.drain(..));
         // One caller waits, and only while there is nothing.
-        if was_empty {
+        let awaited = std::mem::take(&mut state.awaited);
+        drop(state);
+        if awaited {
             self.came.notify_one();
         }
     }
 
-    /// How many chunks more may be begun when `n_flying` are; if none, the driver is woken when
-    /// some may.
+    /// How many chunks more may be begun when `n_flying` are, or are about to be put in; if none,
+    /// the driver is woken when some may.
     pub(crate) fn room(&self, n_flying: usize, n_workers: usize) -> usize {
+        if !self.is_limited() {
+            return usize::MAX;
+        }
         let mut state = self.lock();
-        let most = state.limit.saturating_add(n_workers);
+        let most = self.limit.load(Ordering::Acquire).saturating_add(n_workers);
         let room = most.saturating_sub(n_flying.saturating_add(state.chunks.len()));
         state.paused = room == 0;
         room
@@ -99,6 +114,7 @@ impl Mailbox {
             if state.is_over {
                 return None;
             }
+            state.awaited = true;
             state = self.came.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }
@@ -113,16 +129,33 @@ impl Mailbox {
         self.lock().error.take()
     }
 
-    /// Lets at most `n_chunks` wait from now on.
+    /// Lets at most `n_chunks` wait from now on; returns when the driver has taken back what waits
+    /// at workers beyond that.
     pub(crate) fn limit(&self, n_chunks: usize) {
-        self.lock().limit = n_chunks;
+        let mut state = self.lock();
+        self.limit.store(n_chunks, Ordering::Release);
+        self.waker.wake();
+        while !state.limit_known && !state.is_over {
+            state = self.came.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Whether only so many chunks may wait.
+    pub(crate) fn is_limited(&self) -> bool {
+        self.limit.load(Ordering::Acquire) != usize::MAX
+    }
+
+    /// Says that the limit is kept from now on.
+    pub(crate) fn know_limit(&self) {
+        self.lock().limit_known = true;
+        self.came.notify_all();
     }
 
     /// Turns away all chunks from now on, and drops those that wait.
     pub(crate) fn close(&self) {
         let mut state = self.lock();
         state.closed = true;
-        state.limit = usize::MAX;
+        self.limit.store(usize::MAX, Ordering::Release);
         let chunks = std::mem::take(&mut state.chunks);
         drop(state);
         drop(chunks);

@@ -3,7 +3,9 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use pm_api::backend::{ChunkQueue, Fault, Finished, Run, RunEnd, Running, catch_panic, tasks};
+use pm_api::backend::{
+    ChunkQueue, Fault, Finished, Run, RunEnd, Running, by_reference, catch_panic, tasks,
+};
 use pm_api::{
     FailureKind, ManagerOptions, OnCancel, ParallelManager, PmError, Schedule, SerialManager,
 };
@@ -12,7 +14,7 @@ use worker_process::{Frozen, Output, Pool, PoolConfig, StartError, WaitPolicy, W
 use crate::group::GroupMemory;
 use crate::handle::{Args, Handle, Job};
 use crate::mailbox::Mailbox;
-use crate::times::SharedTimes;
+use crate::times::{self, SharedTimes};
 use crate::wire::INLINE;
 use crate::worker::{self, OWNED, OWNER};
 
@@ -32,7 +34,7 @@ pub struct ProcessesOptions {
     pub idle: Duration,
     /// Where the output of workers goes; by whole lines to the outputs of this process.
     pub output: Output,
-    /// How both sides wait for each other; adaptive.
+    /// How both sides wait for each other, and the members of a group for each other; adaptive.
     pub wait: WaitPolicy,
     /// Whether each worker is bound to a core of its own; no.
     pub pin: bool,
@@ -94,7 +96,7 @@ impl ProcessesOptions {
         Self { output, ..self }
     }
 
-    /// Sets how both sides wait for each other.
+    /// Sets how both sides, and the members of a group, wait for each other.
     #[must_use]
     pub fn wait(self, wait: WaitPolicy) -> Self {
         Self { wait, ..self }
@@ -246,6 +248,7 @@ impl ProcessesManager {
             exe: options.exe.clone(),
             env: [(OWNER.into(), OWNED.into())].into_iter().chain(shared).chain(keep).collect(),
             identity: worker::identity(tasks()?),
+            greeting: times::greeting(),
             start_timeout: options.start_timeout,
             wait: options.wait,
             pin: options.pin,
@@ -284,7 +287,7 @@ impl ParallelManager for ProcessesManager {
             return Ok(Box::new(Unneeded { failed: None, not_started, n_workers }));
         }
         let start = |source| PmError::Start { manager: Self::NAME, n_workers, source };
-        let encoded = catch_panic(|| run.encode_args());
+        let (encoded, arrays) = by_reference(|| catch_panic(|| run.encode_args()));
         let fault = match encoded {
             Ok(Ok(bytes)) => Ok(bytes),
             Ok(Err(error)) => Err(Fault::from_error(FailureKind::Encode, error)),
@@ -306,7 +309,8 @@ impl ParallelManager for ProcessesManager {
         let group = (n_workers > 1).then(|| GroupMemory::create(n_workers)).transpose();
         let group = group.map_err(|error| start(Box::new(error)))?;
         let mut handle = self.workers(n_workers)?;
-        let mut job = Job { run: run.clone(), queue, mailbox: handle.mailbox(), args, group };
+        let (copy, mailbox) = (run.clone(), handle.mailbox());
+        let mut job = Job { run: copy, queue, mailbox, args, arrays, group };
         loop {
             let mailbox = Arc::clone(&job.mailbox);
             let waker = handle.waker();

@@ -9,8 +9,13 @@ use worker_process::Lent;
 /// Tasks that take longer than this are handed out one at a time: the way to a worker and back is
 /// nothing beside them.
 const LONG: Duration = Duration::from_millis(1);
-/// Of those that take longer than this one waits at the worker, of shorter ones some more.
+/// Of those that take longer than this one waits at the worker, of shorter ones some more ...
 const SHORT: Duration = Duration::from_micros(100);
+/// ... and of those that take less than waking somebody so many that both sides are at it for a
+/// while before they have to.
+const TINY: Duration = Duration::from_micros(10);
+/// How many of these there may be.
+const MOST: usize = 16;
 
 /// A chunk that was sent to a worker.
 #[derive(Debug)]
@@ -33,6 +38,8 @@ pub(crate) struct Seat {
     pub(crate) has_model: bool,
     /// The chunks that it has; the first one is at work.
     pub(crate) flights: VecDeque<Flight>,
+    /// Whether it takes chunks from the board.
+    pub(crate) at_board: bool,
     /// How long the last chunk took.
     pub(crate) took: Option<Duration>,
     /// Whether there was nothing for it when it was last asked for.
@@ -56,6 +63,7 @@ impl Seat {
     pub(crate) fn depth(&self, may_wait: bool) -> usize {
         match self.took {
             _ if !may_wait || !self.has_model => 1,
+            Some(took) if took < TINY => MOST,
             Some(took) if took < SHORT => 4,
             Some(took) if took < LONG => 2,
             _ => 1,

@@ -8,7 +8,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 
-use gtimer_core::Times;
+use gtimer_core::{SystemClock, Times};
 use pm_api::backend::{report_of_lost, times_workers};
 use shm_times::{Label, ProcessTimes, SESSION_VARIABLE, Session, set_label};
 use worker_process::Leftover;
@@ -109,8 +109,19 @@ pub(crate) fn label(rank: usize, n_workers: usize) {
     set_label(&label);
 }
 
+/// What every worker is to know before it begins: the rate of the clock, which takes milliseconds
+/// to measure.
+pub(crate) fn greeting() -> Vec<u8> {
+    let rate = times_workers().then(SystemClock::rate_so_far).flatten();
+    rate.map_or_else(Vec::new, |rate| rate.to_ne_bytes().to_vec())
+}
+
 /// Lets the timers of a worker share their times, before the first of them starts.
-pub(crate) fn share() {
+pub(crate) fn share(greeting: &[u8]) {
+    if let Ok(rate) = greeting.try_into() {
+        // A program that has used its clock by now measures the rate itself.
+        let _ = SystemClock::expect_rate(f64::from_ne_bytes(rate));
+    }
     // The linker may have left out what does so by itself.
     shm_times::activate();
 }

@@ -23,4 +23,8 @@ impl SharedTimes {
 
 pub(crate) fn label(_: usize, _: usize) {}
 
-pub(crate) fn share() {}
+pub(crate) fn greeting() -> Vec<u8> {
+    Vec::new()
+}
+
+pub(crate) fn share(_: &[u8]) {}

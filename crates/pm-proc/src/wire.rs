@@ -9,7 +9,7 @@ pub(crate) const INLINE: usize = 12 << 10;
 /// What the manager says. Bytes that belong to it follow in the frame.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Order<'a> {
-    /// Listen for cancelling at the pipe that comes along. The first order.
+    /// Listen for cancelling at the pipe that comes along; so does the board. The first order.
     Listen,
     /// A run begins, whose arguments follow or come along frozen.
     Begin {
@@ -30,6 +30,15 @@ pub(crate) enum Order<'a> {
         /// How many answers with outputs the manager has taken in, in this run.
         n_seen: u64,
     },
+    /// Take chunks from the board until there are none.
+    Board {
+        /// As above.
+        n_seen: u64,
+    },
+    /// An array comes along frozen, for which this number stands in what is encoded from now on.
+    Share { id: u64 },
+    /// Nothing that is encoded from now on has these arrays.
+    Forget { ids: Vec<u64> },
     /// The run is over.
     End,
 }
@@ -45,7 +54,7 @@ pub(crate) enum Group {
     Gone,
 }
 
-/// What a worker says.
+/// What a worker says. The number of a chunk is that by which it was on the board, 0 for others.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Answer {
     /// The run has begun here, and its times begin with it; the first answer where there are any.
@@ -53,13 +62,15 @@ pub(crate) enum Answer {
     /// The model for the chunk is there.
     Built,
     /// The chunk is done; the outputs follow or come along.
-    Done { took_ns: u64 },
+    Done { number: u64, took_ns: u64 },
     /// The chunk failed.
-    Failed { fault: Fault, took_ns: u64 },
+    Failed { number: u64, fault: Fault, took_ns: u64 },
     /// There is no model for the chunk; the worker takes no more of this run.
     NoModel { fault: Fault },
     /// The run was cancelled before the chunk was begun.
-    NotBegun,
+    NotBegun { number: u64 },
+    /// There is nothing for this worker on the board.
+    NothingThere,
     /// The run is over here as well; the report of its watch follows if there is one.
     Ended { has_report: bool },
 }
@@ -91,9 +102,9 @@ mod tests {
         let (back, rest): (Order<'_>, _) = read(&bytes).unwrap();
         assert_eq!((format!("{back:?}"), rest), (format!("{order:?}"), &b"rest"[..]));
         let fault = Fault::new(FailureKind::Panic, "why").with_location(Some("a.rs:1:2".into()));
-        let bytes = frame(&Answer::Failed { fault, took_ns: 5 }, b"");
+        let bytes = frame(&Answer::Failed { number: 0, fault, took_ns: 5 }, b"");
         let (back, rest): (Answer, _) = read(&bytes).unwrap();
-        let Answer::Failed { fault, took_ns: 5 } = back else { panic!("{back:?}") };
+        let Answer::Failed { number: 0, fault, took_ns: 5 } = back else { panic!("{back:?}") };
         assert_eq!((fault.message(), fault.location(), rest.len()), ("why", Some("a.rs:1:2"), 0));
         assert!(read::<Order<'_>>(&[200]).is_none());
     }

@@ -12,10 +12,11 @@ use pm_api::backend::{
     Departed, FarModel, Fault, TaskEntry, Tasks, WorkerMain, WorkerWatch, run_started, tasks,
 };
 use pm_api::{CancelToken, FailureKind, Peers, SerialPeers};
-use worker_process::{Frozen, Incoming, Lent, LinkError, Part, Received, View};
+use worker_process::{Board, Frozen, Incoming, Lent, LinkError, Part, Received, View};
 
 use crate::group::{GroupMemory, ProcessPeers};
 use crate::piece::{Piece, Seen};
+use crate::shared;
 use crate::wire::{Answer, Group, INLINE, Order, frame, read};
 
 /// The environment variable that says whose worker a process is, where several backends have some.
@@ -93,10 +94,12 @@ fn listen(mut pipe: PipeReader, shared: &Shared) {
 
 fn serve(worker: worker_process::Worker) -> u8 {
     IS_WORKER.store(true, Ordering::Relaxed);
-    crate::times::share();
+    crate::times::share(worker.greeting());
     let mut server = Server {
         worker,
         shared: Shared::default(),
+        board: None,
+        from_board: Vec::new(),
         run: None,
         lent: VecDeque::new(),
         n_sent: 0,
@@ -109,6 +112,10 @@ fn serve(worker: worker_process::Worker) -> u8 {
 struct Server {
     worker: worker_process::Worker,
     shared: Shared,
+    /// Where there are chunks for all workers; the first order brings it.
+    board: Option<Board>,
+    /// The bytes of a chunk from there.
+    from_board: Vec<u8>,
     run: Option<Running>,
     /// Outputs that the manager may not have read yet, with the number of their answer.
     lent: VecDeque<(u64, Lent)>,
@@ -145,8 +152,13 @@ enum Params<'a> {
     There(View),
 }
 
+/// So many long outputs lie in the arena at most while a worker takes chunks from the board.
+const LENT: usize = 2;
+
 /// One chunk.
 struct Chunk {
+    /// By which it was on the board, or 0.
+    number: u64,
     start: usize,
     end: usize,
     attempt: u32,
@@ -167,7 +179,14 @@ impl Server {
             let (order, rest): (Order<'_>, _) = read(&bytes).ok_or_else(garbled)?;
             match order {
                 Order::Listen => {
-                    let Some(Received::Fd(fd)) = parts.pop() else { return Err(garbled()) };
+                    let (Some(Received::Fd(board)), Some(Received::Fd(fd))) =
+                        (parts.pop(), parts.pop())
+                    else {
+                        return Err(garbled());
+                    };
+                    let action = "map the board";
+                    let board = Board::open(board);
+                    self.board = Some(board.map_err(|source| LinkError::Io { action, source })?);
                     let (pipe, shared) = (PipeReader::from(fd), Arc::clone(&self.shared));
                     let thread = thread::Builder::new().name("pm-proc-cancel".to_owned());
                     let spawned = thread.stack_size(1 << 17).spawn(move || listen(pipe, &shared));
@@ -193,7 +212,12 @@ impl Server {
                             let action = "map the memory of a group";
                             let memory = GroupMemory::open(fd, n_workers)
                                 .map_err(|source| LinkError::Io { action, source })?;
-                            Box::new(ProcessPeers::new(memory, rank, &cancel))
+                            Box::new(ProcessPeers::new(
+                                memory,
+                                rank,
+                                self.worker.wait_policy(),
+                                &cancel,
+                            ))
                         }
                         (Group::Gone, _) => {
                             let reason = "its process was lost, and another took its place";
@@ -224,15 +248,23 @@ impl Server {
                     });
                 }
                 Order::Chunk { start, end, attempt, limit_ns, n_seen } => {
-                    while self.lent.front().is_some_and(|(nth, _)| *nth < n_seen) {
-                        self.lent.pop_front();
-                    }
+                    self.take_back(n_seen);
                     let limit = limit_ns.map(Duration::from_nanos);
-                    let chunk = Chunk { start, end, attempt, limit };
+                    let chunk = Chunk { number: 0, start, end, attempt, limit };
                     match parts.pop() {
                         Some(Received::View(view)) => self.chunk(&chunk, &Params::There(view))?,
                         _ => self.chunk(&chunk, &Params::Here(rest))?,
                     }
+                }
+                Order::Share { id } => match parts.pop() {
+                    Some(Received::Frozen(frozen)) => shared::keep(id, frozen),
+                    _ => return Err(garbled()),
+                },
+                Order::Forget { ids } => shared::forget(&ids),
+                Order::Board { n_seen } => {
+                    self.take_back(n_seen);
+                    self.take_from_board()?;
+                    self.worker.send(&frame(&Answer::NothingThere, &[]), &[])?;
                 }
                 Order::End => {
                     let report = self.end();
@@ -241,6 +273,36 @@ impl Server {
                     self.worker.send(&bytes, &[])?;
                 }
             }
+        }
+    }
+
+    /// Takes back the outputs that the manager has read.
+    fn take_back(&mut self, n_seen: u64) {
+        while self.lent.front().is_some_and(|(nth, _)| *nth < n_seen) {
+            self.lent.pop_front();
+        }
+    }
+
+    /// Does what is on the board, as long as it can.
+    fn take_from_board(&mut self) -> Result<(), LinkError> {
+        let garbled = || LinkError::Garbled { what: "no chunk on the board".to_owned() };
+        loop {
+            let Some(board) = &self.board else { return Err(garbled()) };
+            // A model is built at an order of its own, and long outputs are taken back at the next.
+            let run = self.run.as_ref().filter(|run| run.model.is_some() && self.lent.len() < LENT);
+            let Some(run) = run else { return Ok(()) };
+            let worker = u16::try_from(run.rank).map_err(|_| garbled())?;
+            let mut bytes = std::mem::take(&mut self.from_board);
+            let Some(number) = board.take(worker, &mut bytes) else {
+                self.from_board = bytes;
+                return Ok(());
+            };
+            let Some((Order::Chunk { start, end, attempt, .. }, params)) = read(&bytes) else {
+                return Err(garbled());
+            };
+            let chunk = Chunk { number, start, end, attempt, limit: None };
+            self.chunk(&chunk, &Params::Here(params))?;
+            self.from_board = bytes;
         }
     }
 
@@ -269,7 +331,8 @@ impl Server {
         // Orders may be on their way to who has left the run.
         let Some(run) = self.run.as_mut().filter(|run| !run.retired) else { return Ok(()) };
         if run.cancel.is_cancelled() {
-            return self.worker.send(&frame(&Answer::NotBegun, &[]), &[]);
+            let not_begun = Answer::NotBegun { number: chunk.number };
+            return self.worker.send(&frame(&not_begun, &[]), &[]);
         }
         if run.model.is_none() {
             match run.build() {
@@ -289,9 +352,9 @@ impl Server {
         let took_ns = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
         let is_long = match executed {
             Ok(is_long) => is_long,
-            Err(fault) => return self.fail(fault, took_ns),
+            Err(fault) => return self.fail(chunk.number, fault, took_ns),
         };
-        let done = Answer::Done { took_ns };
+        let done = Answer::Done { number: chunk.number, took_ns };
         if !is_long && self.outputs.len() <= INLINE {
             self.n_sent += 1;
             return self.worker.send(&frame(&done, &self.outputs), &[]);
@@ -303,11 +366,14 @@ impl Server {
                 self.n_sent += 1;
                 sent
             }
-            Err(error) => self.fail(Fault::from_error(FailureKind::Encode, error), took_ns),
+            Err(error) => {
+                let fault = Fault::from_error(FailureKind::Encode, error);
+                self.fail(chunk.number, fault, took_ns)
+            }
         }
     }
 
-    fn fail(&mut self, fault: Fault, took_ns: u64) -> Result<(), LinkError> {
+    fn fail(&mut self, number: u64, fault: Fault, took_ns: u64) -> Result<(), LinkError> {
         if let Some(run) = &mut self.run {
             // Those who wait for it in a collective would be answered by a later one.
             run.leave_group(&format!("its task failed: {}", fault.message()));
@@ -316,7 +382,7 @@ impl Server {
                 run.drop_model();
             }
         }
-        self.worker.send(&frame(&Answer::Failed { fault, took_ns }, &[]), &[])
+        self.worker.send(&frame(&Answer::Failed { number, fault, took_ns }, &[]), &[])
     }
 }
 

@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use pm_api::{
-    FailureKind, PeersExt as _, PmError, RunOptions, Scatter as _, Schedule, Spmd, Sum, Task,
-    TaskError, Worker,
+    FailureKind, PeersExt as _, PmError, RunOptions, Scatter as _, Schedule, Shared, Spmd, Sum,
+    Task, TaskError, Worker,
 };
 use pm_proc::{Output, ProcessesManager, ProcessesOptions, WorkerExe, processes};
 use serde::{Deserialize, Serialize};
@@ -32,7 +32,10 @@ const TESTS: &[Test] = &[
     ("another_program_is_refused", another_program_is_refused),
     ("a_run_goes_on_while_its_caller_is_away", a_run_goes_on_while_its_caller_is_away),
     ("a_task_that_ignores_cancelling_is_killed", a_task_that_ignores_cancelling),
+    ("tasks_do_not_wait_behind_those_that_wait_for_them", tasks_do_not_wait_behind),
+    ("what_waits_at_a_worker_that_dies_is_done_by_others", what_waits_at_a_worker_that_dies),
     ("output_goes_where_it_was_told_to", output_goes_where_it_was_told_to),
+    ("shared_arrays_are_let_go_and_given_to_new_workers", shared_arrays_are_let_go),
 ];
 
 fn main() {
@@ -65,6 +68,10 @@ enum Do {
     Sleep,
     Print,
     Mark(std::path::PathBuf),
+    /// An error if it is marked already.
+    MarkOnce(std::path::PathBuf),
+    /// Until another task has marked it.
+    Await(std::path::PathBuf),
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -104,6 +111,8 @@ impl Task for Pids {
                 Do::Sleep => std::thread::sleep(Duration::from_secs(600)),
                 Do::Print => println!("from a task"),
                 Do::Mark(path) => fs::write(path, "")?,
+                Do::MarkOnce(path) => drop(fs::File::create_new(path)?),
+                Do::Await(path) => wait_until(|| path.exists()),
             }
         }
         Ok(vec![(std::process::id(), *sum); what.len()])
@@ -317,6 +326,42 @@ fn a_task_that_ignores_cancelling() {
     assert_eq!((gathered.summary().n_done, gathered.summary().n_failed), (2, 1));
 }
 
+/// Short tasks lie at a worker by the dozen, and one of them may be what another waits for.
+fn tasks_do_not_wait_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let manager = processes(2).unwrap();
+    for (round, n_behind) in [0, 1, 5, 31, 300].into_iter().enumerate() {
+        let path = |i: usize| folder.path().join(format!("{round} {i}"));
+        let mut params = vec![Do::Tell; 500];
+        for i in 0..3 {
+            params.extend([Do::Await(path(i)), Do::Mark(path(i))]);
+            params.extend(vec![Do::Tell; n_behind]);
+        }
+        let n = params.len();
+        let pending = manager.scatter::<Pids>(PLAIN, params, &one_by_one()).unwrap();
+        assert_eq!(pending.gather().unwrap().into_complete().unwrap().len(), n);
+    }
+}
+
+/// Only what was at work there is lost, and nothing else is done twice.
+fn what_waits_at_a_worker_that_dies() {
+    let folder = tempfile::tempdir().unwrap();
+    let manager = processes(2).unwrap();
+    for round in 0..5 {
+        let path = |i: usize| folder.path().join(format!("{round} {i}"));
+        let mut params = vec![Do::Tell; 500];
+        params.push(Do::Die);
+        // Refused by the system where it was done before.
+        params.extend((0..40).map(|i| Do::MarkOnce(path(i))));
+        let n = params.len();
+        let options = one_by_one().retries(0);
+        let gathered = manager.scatter::<Pids>(PLAIN, params, &options).unwrap().gather().unwrap();
+        assert_eq!((gathered.summary().n_done, gathered.summary().n_failed), (n - 1, 1));
+        let failure = gathered.failures().next().unwrap();
+        assert_eq!(failure.indices, 500..501);
+    }
+}
+
 fn output_goes_where_it_was_told_to() {
     let lines: Arc<Mutex<Vec<String>>> = Arc::default();
     let seen = Arc::clone(&lines);
@@ -329,4 +374,52 @@ fn output_goes_where_it_was_told_to() {
     pending.gather().unwrap().into_complete().unwrap();
     drop(manager);
     assert_eq!(*lines.lock().unwrap(), vec!["from a task\n"; 6]);
+}
+
+/// Gives its process, the sum of an array, and how many arrays are mapped there.
+struct Mapped;
+
+impl Task for Mapped {
+    const NAME: &'static str = "lives::mapped";
+    type Args = Shared<u64>;
+    type Model = u64;
+    type Param = ();
+    type Output = (u32, u64, usize);
+
+    fn build(array: &Shared<u64>, _: &Worker<'_>) -> Result<u64, TaskError> {
+        Ok(array.iter().sum())
+    }
+
+    fn execute(sum: &mut u64, _: &[()], _: &Worker<'_>) -> Result<Vec<Self::Output>, TaskError> {
+        let maps = fs::read_to_string("/proc/self/maps")?;
+        let n = maps.lines().filter(|line| line.contains("polychron-frozen")).count();
+        Ok(vec![(std::process::id(), *sum, n)])
+    }
+}
+pm_api::register_task!(Mapped);
+
+/// Workers have the arrays that this program has, and no others, and a worker that takes the place
+/// of another has them as well.
+fn shared_arrays_are_let_go() {
+    let manager = processes(2).unwrap();
+    let options = RunOptions::default().schedule(Schedule::Dynamic { chunk: 1 });
+    let run = |array: &Shared<u64>| {
+        let pending = manager.scatter::<Mapped>(array.clone(), vec![(); 2], &options).unwrap();
+        pending.gather().unwrap().into_complete().unwrap()
+    };
+    let kept = Shared::new(vec![1_u64; 10_000]);
+    assert!(run(&kept).iter().all(|output| (output.1, output.2) == (10_000, 1)));
+    for i in 0..5 {
+        let array = Shared::new(vec![i; 10_000]);
+        assert!(run(&array).iter().all(|output| output.1 == 10_000 * i && output.2 <= 2));
+    }
+    let before = run(&kept);
+    assert!(before.iter().all(|output| (output.1, output.2) == (10_000, 1)), "{before:?}");
+    let pid = before[0].0;
+    let kill = std::process::Command::new("kill").args(["-9", &pid.to_string()]).status();
+    assert!(kill.unwrap().success());
+    wait_until(|| !lives(pid));
+    let after = run(&kept);
+    assert!(after.iter().all(|output| (output.1, output.2) == (10_000, 1)), "{after:?}");
+    assert!(after.iter().all(|output| output.0 != pid));
 }

@@ -71,4 +71,4 @@ mod window;
 
 pub use gate::WaitPolicy;
 pub use group::{ThreadGroup, ThreadPeers};
-pub use manager::{ThreadsManager, threads};
+pub use manager::{ThreadsManager, ThreadsOptions, threads};

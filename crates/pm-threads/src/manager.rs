@@ -42,7 +42,24 @@ thread_local! {
 #[derive(Debug)]
 pub struct ThreadsManager {
     n_workers: usize,
+    options: ThreadsOptions,
     shelf: Shelf,
+}
+
+/// How the workers of a [`ThreadsManager`] go about their work.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct ThreadsOptions {
+    /// How the members of a run's group wait for each other; adaptive.
+    pub wait: WaitPolicy,
+}
+
+impl ThreadsOptions {
+    /// Sets how members wait for each other.
+    #[must_use]
+    pub fn wait(self, wait: WaitPolicy) -> Self {
+        Self { wait }
+    }
 }
 
 /// Where the pool is while no run has it.
@@ -58,8 +75,17 @@ impl ThreadsManager {
     ///
     /// [`PmError::NoWorkers`] for 0, [`PmError::Start`] if the system gives no more threads.
     pub fn new(n_workers: usize) -> Result<Self, PmError> {
+        Self::with_options(n_workers, ThreadsOptions::default())
+    }
+
+    /// As [`new`](Self::new), with other options than the usual ones.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub fn with_options(n_workers: usize, options: ThreadsOptions) -> Result<Self, PmError> {
         let pool = pool(n_workers)?;
-        Ok(Self { n_workers, shelf: Arc::new(Mutex::new(Some(pool))) })
+        Ok(Self { n_workers, options, shelf: Arc::new(Mutex::new(Some(pool))) })
     }
 
     /// Makes a manager of as many threads as this process may use CPUs.
@@ -149,7 +175,7 @@ impl ParallelManager for ThreadsManager {
         let queue = Arc::new(ChunkQueue::new(&run, self.n_workers)?);
         let n_workers = queue.n_workers();
         let mailbox = Arc::new(Mailbox::new(n_workers));
-        let group = ThreadGroup::new(n_workers.max(1), WaitPolicy::default(), run.cancel_token());
+        let group = ThreadGroup::new(n_workers.max(1), self.options.wait, run.cancel_token());
         let team = Team { run, queue, mailbox, group };
         // Whoever watches is told here, before the workers begin.
         let _ = team.run.watch(n_workers);

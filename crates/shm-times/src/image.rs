@@ -7,14 +7,14 @@ use crate::alive::Identity;
 use crate::label::Label;
 use crate::layout::{
     BOOT_AT, CREATED_AT, DROPPED_AT, ENDIAN, ENDIAN_AT, FILE_BYTES_AT, HEADER_BYTES,
-    HEADER_BYTES_AT, KIND_AT, KIND_FOLDED, LABEL_AT, LANE_AT, MAGIC, MAGIC_AT, MAJOR, MAJOR_AT,
-    MAX_LABEL, MAX_NAME, MINOR_AT, N_SEGMENTS_AT, N_SLOTS_AT, NAME_AT, NAMES_AT, PARENT_AT, PID_AT,
-    PID_NS_AT, POSITION_AT, RANDOM_AT, RANK_AT, SEGMENT_AT, SLOT_BYTES, SLOT_BYTES_AT, SLOTS_AT,
-    START_AT, STATE_AT, SUMMARY, name_place, segment_base,
+    HEADER_BYTES_AT, KIND_AT, KIND_HISTOGRAM, LABEL_AT, LANE_AT, MAGIC, MAGIC_AT, MAJOR, MAJOR_AT,
+    MAX_LABEL, MAX_NAME, MINOR_AT, N_SEGMENTS_AT, N_SLOTS_AT, NAME_AT, NAMES_AT, NO_HISTOGRAM_AT,
+    PARENT_AT, PID_AT, PID_NS_AT, POSITION_AT, RANDOM_AT, RANK_AT, SEGMENT_AT, SLOT_BYTES,
+    SLOT_BYTES_AT, SLOTS_AT, START_AT, STATE_AT, SUMMARY, name_place, segment_base,
 };
 use crate::snapshot::{LaneTimes, NoteKind};
 use crate::tree::{Forest, Names};
-use gtimer_core::publish::Values;
+use gtimer_core::publish::{BUCKETS_OF_PART, Values};
 
 /// What the header of a file says.
 #[derive(Clone, Debug)]
@@ -32,6 +32,7 @@ pub(crate) struct Header {
     pub(crate) n_segments: u64,
     pub(crate) state: u64,
     pub(crate) dropped: u64,
+    pub(crate) without_histogram: u64,
     pub(crate) label: Label,
 }
 
@@ -49,7 +50,7 @@ pub(crate) struct Parts<'a> {
 }
 
 /// A slot of a file.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Slot {
     pub(crate) number: u32,
     pub(crate) kind: u32,
@@ -59,6 +60,8 @@ pub(crate) struct Slot {
     pub(crate) position: u32,
     pub(crate) lane: u32,
     pub(crate) values: Values,
+    /// What a part of a histogram has in place of numbers.
+    pub(crate) counts: Option<Box<[u64; BUCKETS_OF_PART]>>,
 }
 
 pub(crate) fn word16(bytes: &[u8], at: usize) -> u16 {
@@ -89,6 +92,7 @@ impl Header {
             n_segments: 0,
             state: 0,
             dropped: 0,
+            without_histogram: 0,
             label: Label::default(),
         }
     }
@@ -144,6 +148,7 @@ impl Header {
             n_segments: word64(bytes, N_SEGMENTS_AT),
             state: word64(bytes, STATE_AT),
             dropped: word64(bytes, DROPPED_AT),
+            without_histogram: word64(bytes, NO_HISTOGRAM_AT),
             label: Label { text, rank: (rank < n).then_some((rank, n)) },
         })
     }
@@ -167,6 +172,11 @@ pub(crate) fn values(slot: &[u8]) -> Values {
 /// The numbers of a slot, if they are those of one publication.
 pub(crate) fn whole_values(slot: &[u8]) -> Option<Values> {
     Values::from_words_checked(words(slot))
+}
+
+/// Whether the words of a slot are counts, which belong together in any case, and no record.
+pub(crate) fn is_histogram(slot: &[u8]) -> bool {
+    word32(slot, KIND_AT) == KIND_HISTOGRAM
 }
 
 /// What the slots of some files are called: needed anew only when slots or names come or change.
@@ -219,7 +229,7 @@ fn records<'a>(file: &Parts<'a>) -> impl Iterator<Item = (usize, &'a [u8])> {
 }
 
 fn counts(record: &[u8]) -> bool {
-    (1..=KIND_FOLDED).contains(&word32(record, KIND_AT))
+    (1..=KIND_HISTOGRAM).contains(&word32(record, KIND_AT))
 }
 
 /// The slots of the files of a process, or of a summary, in the order of their numbers.
@@ -230,6 +240,7 @@ pub(crate) fn slots(segments: &[Parts<'_>], named: &Named, notes: &mut Vec<NoteK
         let base = segment_base(at);
         for (slot, record) in records(file).filter(|(_, record)| counts(record)) {
             let Some(&name) = names.next() else { break };
+            let is_histogram = is_histogram(record);
             slots.push(Slot {
                 number: base + slot as u32,
                 kind: word32(record, KIND_AT),
@@ -237,7 +248,9 @@ pub(crate) fn slots(segments: &[Parts<'_>], named: &Named, notes: &mut Vec<NoteK
                 parent: word32(record, PARENT_AT),
                 position: word32(record, POSITION_AT),
                 lane: word32(record, LANE_AT),
-                values: values(record),
+                values: if is_histogram { Values::default() } else { values(record) },
+                counts: is_histogram
+                    .then(|| Box::new(std::array::from_fn(|at| word64(record, 8 + 8 * at)))),
             });
         }
     }

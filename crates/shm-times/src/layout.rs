@@ -2,7 +2,7 @@
 
 use std::mem::size_of;
 
-use gtimer_core::publish::Latch;
+use gtimer_core::publish::{Buckets, Latch};
 
 /// The first eight bytes, stored last.
 pub(crate) const MAGIC: [u8; 8] = *b"PCTIMES\0";
@@ -62,6 +62,7 @@ pub(crate) const STATE_AT: usize = 280;
 pub(crate) const DROPPED_AT: usize = 288;
 pub(crate) const LABEL_AT: usize = 296;
 pub(crate) const RANK_AT: usize = 304;
+pub(crate) const NO_HISTOGRAM_AT: usize = 312;
 /// Two places for a label, so that the old one stays whole while a new one is written.
 pub(crate) const LABELS_AT: [usize; 2] = [512, 512 + MAX_LABEL];
 
@@ -72,7 +73,7 @@ pub(crate) const PARENT_AT: usize = 116;
 pub(crate) const KIND_AT: usize = 120;
 pub(crate) const LANE_AT: usize = 124;
 
-const _: () = assert!(size_of::<Latch>() == NAME_AT);
+const _: () = assert!(size_of::<Latch>() == NAME_AT && size_of::<Buckets>() == NAME_AT);
 
 // What a slot is, beside the kinds of `gtimer_core::publish::NodeKind` (1 to 4).
 /// A thread: its latch says where the thread is.
@@ -81,6 +82,8 @@ pub(crate) const KIND_LANE: u32 = 5;
 pub(crate) const KIND_INFO: u32 = 6;
 /// In a summary: the name of a file that is in its sums, whether or not it is still there.
 pub(crate) const KIND_FOLDED: u32 = 7;
+/// A part of the histogram of the stamp that is its parent; its position is its first bucket.
+pub(crate) const KIND_HISTOGRAM: u32 = 8;
 
 // Positions; any other value is the number of a stamp.
 pub(crate) const AWAITING: u32 = 0;

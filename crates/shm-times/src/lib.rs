@@ -36,6 +36,7 @@
 
 mod alive;
 mod error;
+mod histogram;
 mod image;
 mod label;
 mod layout;
@@ -54,6 +55,7 @@ use std::sync::OnceLock;
 use gtimer_core::publish::{Publisher, set_publisher_factory};
 
 pub use error::SessionError;
+pub use histogram::{HISTOGRAMS_VARIABLE, StampHistogram};
 pub use image::read_segment;
 pub use label::{LABEL_VARIABLE, Label};
 pub use reader::Reader;
@@ -92,7 +94,20 @@ pub fn activate() -> bool {
 ///
 /// [`SessionError`] when there is no room in the session, or it is not in memory.
 pub fn publish_in(session: &Session) -> Result<Box<dyn Publisher>, SessionError> {
-    let process = Process::create(session)?;
+    publish_with(session, histogram::are_asked_for())
+}
+
+/// The same with histograms, whatever [`HISTOGRAMS_VARIABLE`] says.
+///
+/// # Errors
+///
+/// As [`publish_in`].
+pub fn publish_histograms_in(session: &Session) -> Result<Box<dyn Publisher>, SessionError> {
+    publish_with(session, true)
+}
+
+fn publish_with(session: &Session, histograms: bool) -> Result<Box<dyn Publisher>, SessionError> {
+    let process = Process::create(session, histograms)?;
     match SharedPublisher::new(process) {
         Some(publisher) => Ok(Box::new(publisher)),
         None => Err(session.file_error("use", None, std::io::ErrorKind::StorageFull.into())),
@@ -109,7 +124,7 @@ pub fn set_label(label: &Label) {
 /// The file that this process has in the session of the variable.
 fn here() -> Option<&'static Process> {
     let first = HERE.get(|| match Session::from_env() {
-        Ok(session) => create_or_warn(&session?),
+        Ok(session) => create_or_warn(&session?, histogram::are_asked_for()),
         Err(error) => {
             warn(&error);
             None
@@ -118,8 +133,8 @@ fn here() -> Option<&'static Process> {
     first?.here()
 }
 
-fn create_or_warn(session: &Session) -> Option<&'static Process> {
-    Process::create(session).inspect_err(warn).ok()
+fn create_or_warn(session: &Session, histograms: bool) -> Option<&'static Process> {
+    Process::create(session, histograms).inspect_err(warn).ok()
 }
 
 /// Says once that this process measures for itself. To stderr, not to a log: a program that shares

@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, AsRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::sync::Once;
 use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
-use gtimer_core::publish::Latch;
+use gtimer_core::publish::{Buckets, Latch};
 use memmap2::{MmapOptions, MmapRaw};
 
 use crate::layout::{ENDED, STATE_AT};
@@ -53,6 +53,12 @@ impl Segment {
 
     pub(crate) fn latch(self, at: usize) -> &'static Latch {
         // SAFETY: as in `word64`; a latch is thirteen words, and those are used in no other way.
+        unsafe { &*self.at(at) }
+    }
+
+    pub(crate) fn buckets(self, at: usize) -> &'static Buckets {
+        // SAFETY: as in `latch`; a slot is used as one of the two, or read as the other when it is
+        // new, and both are atomic words.
         unsafe { &*self.at(at) }
     }
 

@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use gtimer_core::publish::{MarkedLatch, NodeKind, Values};
+use gtimer_core::publish::{
+    BUCKETS_OF_PART, MarkedBuckets, MarkedLatch, N_PARTS, NodeKind, Values, move_counts,
+};
 use rustix::fs::{AtFlags, FallocateFlags, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
@@ -17,12 +19,12 @@ use crate::error::SessionError;
 use crate::label::Label;
 use crate::layout::{
     AWAITING, BLOCK_SLOTS, BOOT_AT, CREATED_AT, DROPPED_AT, ENDIAN, ENDIAN_AT, FILE_BYTES_AT, FREE,
-    HEADER_BYTES, HEADER_BYTES_AT, IN_LOOP, KIND_AT, KIND_INFO, KIND_LANE, LABEL_AT, LABELS_AT,
-    LANE_AT, MAGIC, MAGIC_AT, MAJOR, MAJOR_AT, MAX_LABEL, MAX_NAME, MAX_SEGMENTS, MINOR, MINOR_AT,
-    N_SEGMENTS_AT, N_SLOTS_AT, NAME_AT, NAMES_AT, PARENT_AT, PID_AT, PID_NS_AT, POSITION_AT,
-    RANDOM_AT, RANK_AT, RUNNING, SEGMENT_AT, SESSION_AT, SLOT_BYTES, SLOT_BYTES_AT, SLOTS_AT,
-    START_AT, STATE_AT, UNASSIGNED, locate, mark_at, name_word, segment_base, segment_bytes,
-    slots_at,
+    HEADER_BYTES, HEADER_BYTES_AT, IN_LOOP, KIND_AT, KIND_HISTOGRAM, KIND_INFO, KIND_LANE,
+    LABEL_AT, LABELS_AT, LANE_AT, MAGIC, MAGIC_AT, MAJOR, MAJOR_AT, MAX_LABEL, MAX_NAME,
+    MAX_SEGMENTS, MINOR, MINOR_AT, N_SEGMENTS_AT, N_SLOTS_AT, NAME_AT, NAMES_AT, NO_HISTOGRAM_AT,
+    PARENT_AT, PID_AT, PID_NS_AT, POSITION_AT, RANDOM_AT, RANK_AT, RUNNING, SEGMENT_AT, SESSION_AT,
+    SLOT_BYTES, SLOT_BYTES_AT, SLOTS_AT, START_AT, STATE_AT, UNASSIGNED, locate, mark_at,
+    name_word, segment_base, segment_bytes, slots_at,
 };
 use crate::map::{self, Leaked, Segment};
 use crate::reap;
@@ -34,6 +36,8 @@ pub(crate) struct Process {
     session: Session,
     stem: String,
     armed: &'static AtomicU32,
+    /// Whether stamps have histograms.
+    histograms: bool,
     segments: [OnceLock<Segment>; MAX_SEGMENTS],
     inner: Mutex<Inner>,
     /// What a forked child uses instead.
@@ -64,6 +68,7 @@ pub(crate) struct Lane {
     pub(crate) nodes: Vec<LaneNode>,
     /// Nodes of a thread that ended, all numbers zero, by parent and kind.
     reusable: HashMap<(u32, u32), Vec<Reusable>>,
+    histograms: Histograms,
     /// The latest merge.
     pub(crate) epoch: u64,
     block: Block,
@@ -77,6 +82,9 @@ struct Block {
     /// Their places in the file, counted in slots.
     slots: Range<usize>,
 }
+
+/// Where the histograms of stamps are.
+type Histograms = HashMap<u32, [u32; N_PARTS]>;
 
 /// The name and number of a node of which all numbers are zero.
 type Reusable = (Box<str>, u32);
@@ -98,28 +106,32 @@ struct Finished {
     epoch: u64,
     block: Block,
     nodes: HashMap<(u32, u32, u32, Box<str>), u32>,
+    histograms: Histograms,
 }
 
 impl Process {
     /// Makes the file of this process, with the lock that says that it lives.
-    pub(crate) fn create(session: &Session) -> Result<&'static Self, SessionError> {
+    pub(crate) fn create(
+        session: &Session,
+        histograms: bool,
+    ) -> Result<&'static Self, SessionError> {
         if !session.is_in_memory() {
             return Err(SessionError::OnDisk { path: session.dir().to_owned() });
         }
-        match Self::try_create(session) {
+        match Self::try_create(session, histograms) {
             Err(SessionError::File { ref source, .. })
                 if source.raw_os_error() == Some(Errno::NOSPC.raw_os_error()) =>
             {
                 // What ended long ago gives way to what runs.
                 reap::quietly(session, 0);
-                Self::try_create(session)
+                Self::try_create(session, histograms)
             }
             result => result,
         }
         .inspect(|_| reap::quietly_when_many(session))
     }
 
-    fn try_create(session: &Session) -> Result<&'static Self, SessionError> {
+    fn try_create(session: &Session, histograms: bool) -> Result<&'static Self, SessionError> {
         let own = Identity::own();
         let random = RandomState::new().hash_one(own.pid) as u32;
         let stem = format!("p-{}-{}-{random:08x}", own.pid, own.start);
@@ -158,6 +170,7 @@ impl Process {
             session: session.clone(),
             stem,
             armed,
+            histograms,
             segments,
             inner: Mutex::new(inner),
             successor: Once::new(),
@@ -170,7 +183,8 @@ impl Process {
     pub(crate) fn here(&'static self) -> Option<&'static Self> {
         let mut process = self;
         while process.armed.load(Ordering::Relaxed) == 0 {
-            process = process.successor.get(|| crate::create_or_warn(&process.session))?;
+            let Self { session, histograms, .. } = process;
+            process = process.successor.get(|| crate::create_or_warn(session, *histograms))?;
         }
         Some(process)
     }
@@ -226,6 +240,60 @@ impl Process {
         };
         lane.nodes.push(LaneNode { node, parent, kind, name: name.into() });
         Some(node)
+    }
+
+    /// The histogram of a stamp of a thread, all counts zero where the stamp's numbers are; `None`
+    /// when there is to be none, or no room for one.
+    pub(crate) fn histogram(
+        &self,
+        lane: &mut Lane,
+        stamp: u32,
+    ) -> Option<[MarkedBuckets; N_PARTS]> {
+        if !self.histograms {
+            return None;
+        }
+        let Lane { lane: number, block, histograms, .. } = lane;
+        self.add_histogram(&mut self.lock(), block, histograms, stamp, *number)
+    }
+
+    fn add_histogram(
+        &self,
+        inner: &mut Inner,
+        block: &mut Block,
+        histograms: &mut Histograms,
+        stamp: u32,
+        lane: u32,
+    ) -> Option<[MarkedBuckets; N_PARTS]> {
+        if let Some(&parts) = histograms.get(&stamp) {
+            return Some(self.parts(parts));
+        }
+        let mut parts = [0; N_PARTS];
+        let mut first = 0;
+        for part in &mut parts {
+            // The last file, which is as large as all others together, is left to timers and stamps.
+            let place = if inner.n_segments < MAX_SEGMENTS {
+                self.try_slot(inner, block, KIND_HISTOGRAM, "", [stamp, lane, first])
+            } else {
+                None
+            };
+            let Some(place) = place else {
+                let word = self.segments[0].get()?.word64(NO_HISTOGRAM_AT);
+                word.fetch_add(1, Ordering::Relaxed);
+                return None;
+            };
+            *part = place;
+            first += BUCKETS_OF_PART as u32;
+        }
+        histograms.insert(stamp, parts);
+        Some(self.parts(parts))
+    }
+
+    fn parts(&self, parts: [u32; N_PARTS]) -> [MarkedBuckets; N_PARTS] {
+        parts.map(|part| {
+            let (segment, at) = self.place(part);
+            let mark = mark_at(at, slots_at(segment.bytes()));
+            MarkedBuckets::new(segment.buckets(at), segment.word64(mark))
+        })
     }
 
     /// Gives a node another name, if there is room for it where the node is.
@@ -297,13 +365,25 @@ impl Process {
         name: &str,
         places: [u32; 3],
     ) -> Option<u32> {
-        let Some((slot, word)) = self.room(inner, block, name) else {
-            if self.grow(inner) {
-                return self.slot(inner, block, kind, name, places);
-            }
+        let slot = self.try_slot(inner, block, kind, name, places);
+        if slot.is_none() {
             let first = self.segments[0].get()?;
             first.word64(DROPPED_AT).fetch_add(1, Ordering::Relaxed);
-            return None;
+        }
+        slot
+    }
+
+    /// The same, where it is not said when there is no room.
+    fn try_slot(
+        &self,
+        inner: &mut Inner,
+        block: &mut Block,
+        kind: u32,
+        name: &str,
+        places: [u32; 3],
+    ) -> Option<u32> {
+        let Some((slot, word)) = self.room(inner, block, name) else {
+            return self.grow(inner).then(|| self.try_slot(inner, block, kind, name, places))?;
         };
         let segment = inner.n_segments - 1;
         let map = *self.segments[segment].get()?;
@@ -426,6 +506,16 @@ impl Process {
                     continue;
                 }
                 let (latch, more) = (self.latch(other), self.latch(node.node));
+                // Before the numbers: until those have the epoch, a reader takes away again what
+                // was added here.
+                let histogram =
+                    |of: &Histograms, node| of.get(node).map(|parts| self.parts(*parts));
+                if let (Some(from), Some(to)) = (
+                    histogram(&lane.histograms, &node.node),
+                    histogram(&finished.histograms, &other),
+                ) {
+                    move_counts(from, Some(to));
+                }
                 if let (Some(sum), Some(more)) = (latch.read(), more.read()) {
                     let is_timer = node.kind != NodeKind::Stamp as u32;
                     latch.publish(Values { epoch, ..sum_of(sum, more, is_timer, now) });
@@ -438,6 +528,9 @@ impl Process {
         for LaneNode { node, parent, kind, name } in lane.nodes.drain(..) {
             self.latch(node).publish(Values::default());
             self.set_position(node, FREE);
+            if let Some(parts) = lane.histograms.get(&node) {
+                move_counts(self.parts(*parts), None);
+            }
             lane.reusable.entry((parent, kind)).or_default().push((name, node));
         }
         inner.free_lanes.push(lane);
@@ -452,8 +545,9 @@ impl Process {
             let clock = Values { last: 0, epoch: 0, ..clock };
             self.latch(made.info).publish(clock);
             let Lane { lane, info, block, .. } = made;
-            let nodes = HashMap::new();
-            inner.finished = Some(Finished { lane, info, clock, epoch: 0, block, nodes });
+            let (nodes, histograms) = (HashMap::new(), HashMap::new());
+            inner.finished =
+                Some(Finished { lane, info, clock, epoch: 0, block, nodes, histograms });
         }
         // Taken out, because slots are made from the same `inner`.
         let mut finished = inner.finished.take()?;
@@ -509,6 +603,12 @@ impl Process {
                     self.counterpart(inner, finished, parent, node.kind, &node.name, position)?;
                 place.insert(other);
             }
+        }
+        for stamp in lane.nodes.iter().filter(|node| lane.histograms.contains_key(&node.node)) {
+            let Some(&other) = found.get(&stamp.node) else { continue };
+            let Finished { lane, block, histograms, .. } = &mut *finished;
+            // Where there is no room, the sum has none, and it was said.
+            let _ = self.add_histogram(inner, block, histograms, other, *lane);
         }
         Some(found)
     }

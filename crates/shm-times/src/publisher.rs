@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use gtimer_core::publish::{MarkedLatch, NodeKind, Place, Position, Publisher, Values};
+use gtimer_core::publish::{Histogram, MarkedLatch, NodeKind, Place, Position, Publisher, Values};
 
 use crate::layout::{AWAITING, FREE, IN_LOOP, UNASSIGNED};
 use crate::map;
@@ -63,6 +63,15 @@ impl Publisher for SharedPublisher {
         }
         let node = self.process.add(self.lane.as_mut()?, kind, name, parent)?;
         Some(Place { node, latch: self.process.latch(node) })
+    }
+
+    fn histogram(&mut self, stamp: u32) -> Option<Histogram> {
+        let rate = f64::from_bits(self.clock.num);
+        if !self.is_here() || rate <= 0.0 {
+            return None;
+        }
+        let parts = self.process.histogram(self.lane.as_mut()?, stamp)?;
+        Some(Histogram::new(parts, rate))
     }
 
     fn rename(&mut self, node: u32, name: &str) {

@@ -22,7 +22,7 @@ use crate::image::{Named, slots, text};
 use crate::layout::SUMMARY;
 use crate::map::file_clock_ns;
 use crate::session::{PROCESS_PREFIX, RETIRED, SUFFIX, Session};
-use crate::snapshot::{LaneTimes, Note, NoteKind, ProcessTimes, RetiredTimes, Snapshot};
+use crate::snapshot::{Note, NoteKind, ProcessTimes, RetiredTimes, Snapshot};
 use crate::tree::Forest;
 
 use copies::Copies;
@@ -192,12 +192,13 @@ impl Reader {
         let mut retired: Vec<RetiredTimes> = Vec::new();
         let mut lanes = forest.lane_times(true, &mut found).into_iter().peekable();
         for lane in &forest.lanes {
-            let mut times = Vec::new();
-            for _ in &lane.roots {
-                times.extend(lanes.next().map(|LaneTimes { times, .. }| times));
+            let (mut times, mut histograms) = (Vec::new(), Vec::new());
+            for found in lanes.by_ref().take(lane.roots.len()) {
+                times.push(found.times);
+                histograms.extend(found.histograms);
             }
             let Lane { label, processes, killed } = Lane::of(lane);
-            retired.push(RetiredTimes { label, processes, killed, times });
+            retired.push(RetiredTimes { label, processes, killed, times, histograms });
         }
         let notes = found.into_iter().map(|kind| Note { file: RETIRED.to_owned(), kind }).collect();
         let folded = forest.folded.into_iter().collect();

@@ -5,18 +5,19 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use gtimer_core::publish::{NodeKind, Values};
+use gtimer_core::publish::{BUCKETS_OF_PART, NodeKind, Values};
 use rustix::fs::{AtFlags, FallocateFlags, FlockOperation, Mode, OFlags};
 
 use crate::alive::{Identity, is_gone};
 use crate::error::SessionError;
+use crate::histogram;
 use crate::image::Header;
 use crate::layout::{
     AWAITING, CREATED_AT, ENDIAN, ENDIAN_AT, FILE_BYTES_AT, HEADER_BYTES, HEADER_BYTES_AT,
-    HEADER_SLOTS, IN_LOOP, KIND_AT, KIND_FOLDED, KIND_INFO, KIND_LANE, LANE_AT, MAGIC, MAGIC_AT,
-    MAJOR, MAJOR_AT, MINOR, MINOR_AT, N_SEGMENTS_AT, N_SLOTS_AT, NAME_AT, NAMES_AT, PARENT_AT,
-    POSITION_AT, SESSION_AT, SLOT_BYTES, SLOT_BYTES_AT, SLOTS_AT, STATE_AT, SUMMARY, UNASSIGNED,
-    name_word,
+    HEADER_SLOTS, IN_LOOP, KIND_AT, KIND_FOLDED, KIND_HISTOGRAM, KIND_INFO, KIND_LANE, LANE_AT,
+    MAGIC, MAGIC_AT, MAJOR, MAJOR_AT, MINOR, MINOR_AT, N_SEGMENTS_AT, N_SLOTS_AT, NAME_AT,
+    NAMES_AT, PARENT_AT, POSITION_AT, SESSION_AT, SLOT_BYTES, SLOT_BYTES_AT, SLOTS_AT, STATE_AT,
+    SUMMARY, UNASSIGNED, name_word,
 };
 use crate::process::sum_of;
 use crate::publisher::real_ns;
@@ -33,6 +34,8 @@ const MANY: usize = 24;
 const BATCH: usize = 1024;
 /// Nodes of a summary at most; further ones are added to `(others)` beside them.
 const MAX_NODES: usize = 8192;
+/// Parts of histograms of a summary at most; further ones are left out.
+const MAX_PARTS: usize = 8192;
 /// Bytes of all names of a summary at most.
 const MAX_NAMES: usize = 1 << 20;
 /// Labels of a summary at most; further ones are added to `(others)`.
@@ -350,8 +353,9 @@ impl Sums {
     ) {
         let mut todo = vec![(root, None)];
         while let Some((node, parent)) = todo.pop() {
-            let Node { is_stamp, name, position, values, ref children, in_loop, .. } =
-                from.nodes[node];
+            let Node {
+                is_stamp, name, position, values, ref children, in_loop, ref histogram, ..
+            } = from.nodes[node];
             let name = from.names.get(name).unwrap_or_default();
             let position = from.names.get(position);
             let into = self.node(lane, parent, is_stamp, name, position);
@@ -369,6 +373,11 @@ impl Sums {
             let sum = &mut self.forest.nodes[into];
             sum.values = sum_of(sum.values, more, !is_stamp, 0);
             sum.in_loop |= in_loop;
+            match (&mut sum.histogram, histogram) {
+                (Some(own), Some(more)) => histogram::add(own, more),
+                (none, Some(more)) => *none = Some(more.clone()),
+                (_, None) => {}
+            }
             todo.extend(children.iter().rev().map(|&child| (child, Some(into))));
         }
     }
@@ -450,6 +459,7 @@ fn write(session: &Session, forest: &Forest, folded: &[String]) -> Result<(), Se
 fn bytes(session: &Session, forest: &Forest, folded: &[String]) -> Vec<u8> {
     let mut writer = Writer::default();
     let mut numbers = vec![0; forest.nodes.len()];
+    let mut n_parts = 0;
     for lane in &forest.lanes {
         let number = writer.slot(KIND_LANE, &lane.name, 0, 0, AWAITING, lane.current);
         writer.slot(KIND_INFO, "", number, number, AWAITING, lane.clock);
@@ -462,13 +472,23 @@ fn bytes(session: &Session, forest: &Forest, folded: &[String]) -> Vec<u8> {
             let own = writer.slot(kind, name, parent, number, numbers[at], node.values);
             let mut stamps: HashMap<u32, u32> = HashMap::new();
             for &child in &node.children {
-                let Node { is_stamp: true, name, values, in_loop, .. } = forest.nodes[child] else {
+                let Node { is_stamp: true, name, values, in_loop, ref histogram, .. } =
+                    forest.nodes[child]
+                else {
                     continue;
                 };
                 let kind = NodeKind::Stamp as u32;
                 let text = forest.names.get(name).unwrap_or_default();
                 let position = if in_loop { IN_LOOP } else { AWAITING };
-                stamps.insert(name, writer.slot(kind, text, own, number, position, values));
+                let stamp = writer.slot(kind, text, own, number, position, values);
+                stamps.insert(name, stamp);
+                let parts = histogram.iter().flat_map(|counts| counts.chunks(BUCKETS_OF_PART));
+                for (part, counts) in parts.enumerate().filter(|(_, n)| n.iter().any(|n| *n > 0)) {
+                    if n_parts < MAX_PARTS {
+                        n_parts += 1;
+                        writer.part(stamp, number, part, counts);
+                    }
+                }
             }
             for &child in node.children.iter().rev() {
                 let Node { is_stamp: false, position, .. } = forest.nodes[child] else { continue };
@@ -494,6 +514,15 @@ struct Writer {
 }
 
 impl Writer {
+    /// A part of the histogram of a stamp.
+    fn part(&mut self, stamp: u32, lane: u32, part: usize, counts: &[u64]) {
+        let (at, first) = (self.slots.len(), (part * BUCKETS_OF_PART) as u32);
+        self.slot(KIND_HISTOGRAM, "", stamp, lane, first, Values::default());
+        for (i, count) in counts.iter().enumerate() {
+            self.slots[at + 8 + 8 * i..at + 16 + 8 * i].copy_from_slice(&count.to_ne_bytes());
+        }
+    }
+
     fn slot(
         &mut self,
         kind: u32,

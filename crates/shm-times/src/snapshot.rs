@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use gtimer_core::Times;
 
+use crate::histogram::StampHistogram;
 use crate::label::Label;
 
 /// What the processes of a session had measured at one moment.
@@ -114,6 +115,8 @@ pub struct LaneTimes {
     /// The tree, with the open spans counted up to now (of a process that is gone: up to the
     /// latest sign of it), and those timers marked as running.
     pub times: Times,
+    /// How long the iterations of its stamps were, where the process was asked for that.
+    pub histograms: Vec<StampHistogram>,
 }
 
 /// Where a thread is.
@@ -138,6 +141,8 @@ pub struct RetiredTimes {
     pub killed: u64,
     /// The sums, one tree for each name of a root.
     pub times: Vec<Times>,
+    /// How long the iterations of their stamps were, as far as the processes were asked for that.
+    pub histograms: Vec<StampHistogram>,
 }
 
 /// Something in the session that could not be read.
@@ -205,6 +210,12 @@ pub enum NoteKind {
     Overflow {
         /// How many.
         dropped: u64,
+    },
+    /// There was no room in it for the histograms of some stamps.
+    #[error("has no room for the histograms of {stamps} stamps")]
+    NoHistogram {
+        /// How many.
+        stamps: u64,
     },
     /// The system refused.
     #[error("could not be read: {reason}")]

@@ -6,12 +6,14 @@ use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use gtimer_core::publish::{NodeKind, Values};
+use gtimer_core::publish::{BUCKETS_OF_PART, N_BUCKETS, NodeKind, Values};
 use gtimer_core::{StampTimes, Subdivisions, Times};
 
+use crate::histogram::{self, Counts, StampHistogram};
 use crate::image::Slot;
 use crate::layout::{
-    AWAITING, FREE, IN_LOOP, KIND_FOLDED, KIND_INFO, KIND_LANE, MAX_DEPTH, UNASSIGNED,
+    AWAITING, FREE, IN_LOOP, KIND_FOLDED, KIND_HISTOGRAM, KIND_INFO, KIND_LANE, MAX_DEPTH,
+    UNASSIGNED,
 };
 use crate::process::sum_of;
 use crate::snapshot::{Current, LaneTimes, NoteKind};
@@ -40,6 +42,8 @@ pub(crate) struct Node {
     runs: bool,
     /// Whether it is a stamp of which the iterations are passes of a loop.
     pub(crate) in_loop: bool,
+    /// Of a stamp: how long its iterations were.
+    pub(crate) histogram: Option<Counts>,
 }
 
 /// The roots of one thread, or of one label of a summary.
@@ -266,18 +270,44 @@ impl Forest {
                 number: slot.number,
                 runs: false,
                 in_loop: slot.kind == STAMP && slot.position == IN_LOOP,
+                histogram: None,
             });
             match parent {
                 Some(parent) => self.nodes[parent].children.push(at),
                 None => self.lanes[lane].roots.push(at),
             }
         }
+        orphans += self.count(slots, lane_of, &by_number);
         for (n, what) in [(too_deep, "nodes too deep"), (orphans, "nodes without a parent")] {
             if n > 0 {
                 notes.push(NoteKind::Damaged { what: format!("{n} {what}") });
             }
         }
         by_number
+    }
+
+    /// Gives the stamps their histograms; says how many parts are no stamp's.
+    fn count(&mut self, slots: &[Slot], lane_of: &Numbers, by_number: &Numbers) -> usize {
+        let mut orphans = 0;
+        for slot in slots.iter().filter(|slot| slot.kind == KIND_HISTOGRAM) {
+            // A stamp that is free counts nothing.
+            let Some(stamp) = by_number.get(slot.parent) else { continue };
+            let node = &mut self.nodes[stamp];
+            let first = slot.position as usize;
+            let is_its =
+                node.is_stamp && lane_of.get(slot.lane) == Some(node.lane) && first < N_BUCKETS;
+            let Some(counts) = slot.counts.as_ref().filter(|_| is_its) else {
+                orphans += 1;
+                continue;
+            };
+            // The numbers of histograms are not those of nodes.
+            self.is_plain = false;
+            let sum = node.histogram.get_or_insert_with(|| Box::new([0; N_BUCKETS]));
+            for (sum, count) in sum[first..].iter_mut().zip(&counts[..BUCKETS_OF_PART]) {
+                *sum = sum.saturating_add(*count);
+            }
+        }
+        orphans
     }
 
     /// Gives each timer the name of the stamp that took it.
@@ -405,6 +435,13 @@ impl Forest {
             let (more, sum) = (self.nodes[from].values, self.nodes[into].values);
             self.nodes[into].runs |= self.nodes[from].runs || more.last != 0;
             if epoch.is_none_or(|epoch| epoch & 0xffff_ffff != sum.epoch) {
+                if let Some(more) = self.nodes[from].histogram.take() {
+                    match &mut self.nodes[into].histogram {
+                        Some(own) if epoch.is_some() => histogram::finish(own, sum.num, &more),
+                        Some(own) => histogram::add(own, &more),
+                        none => *none = Some(more),
+                    }
+                }
                 let is_timer = !self.nodes[into].is_stamp;
                 let mut values = sum_of(sum, more, is_timer, now);
                 if is_timer {
@@ -478,6 +515,7 @@ impl Forest {
             number: 0,
             runs: false,
             in_loop: false,
+            histogram: None,
         });
         match parent {
             Some(parent) => self.nodes[parent].children.push(at),
@@ -515,6 +553,7 @@ impl Forest {
                     tid: lane.tid,
                     current: current.clone(),
                     times: tree,
+                    histograms: self.histograms(root),
                 });
             }
         }
@@ -547,6 +586,31 @@ impl Forest {
             .and_then(|(anchor, since)| anchor.checked_add(since))
             .unwrap_or(UNIX_EPOCH);
         Some(Current { path, since, for_s })
+    }
+
+    /// The histograms under a root, of stamps that have iterations: of others it may be one ahead.
+    fn histograms(&self, root: usize) -> Vec<StampHistogram> {
+        let mut found = Vec::new();
+        let mut todo = vec![(root, vec![self.name(self.nodes[root].name).to_owned()])];
+        while let Some((timer, path)) = todo.pop() {
+            let with = |more: &[&str]| {
+                let more = more.iter().map(|name| (*name).to_owned());
+                path.iter().cloned().chain(more).collect::<Vec<String>>()
+            };
+            for &child in &self.nodes[timer].children {
+                let Node { is_stamp, name, position, values, ref histogram, .. } =
+                    self.nodes[child];
+                let name = self.name(name);
+                if let Some(counts) = histogram.as_ref().filter(|_| values.num > 0) {
+                    let histogram = StampHistogram { path: with(&[name]), buckets: **counts };
+                    found.extend(Some(histogram).filter(|one| one.count() > 0));
+                } else if !is_stamp && path.len() + 2 <= 2 * MAX_DEPTH {
+                    let position = self.names.get(position).unwrap_or(gtimer_core::UNASSIGNED);
+                    todo.push((child, with(&[position, name])));
+                }
+            }
+        }
+        found
     }
 
     /// A timer and all under it.

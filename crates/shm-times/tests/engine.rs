@@ -4,9 +4,9 @@ mod common;
 
 use std::process::Stdio;
 
-use common::{Scratch, child, ended, only, until};
+use common::{Scratch, child, ended, only, stamp_at, until};
 use gtimer_core::{FakeClock, LoopOptions, StampOptions, Timer, Times, thread};
-use shm_times::{ProcessState, Reader, publish_in};
+use shm_times::{ProcessState, Reader, publish_histograms_in, publish_in};
 
 /// In an order of their own: nodes that are used again stand where they stood before. And without
 /// single iterations, which stay private.
@@ -90,12 +90,15 @@ fn program(
 fn random_programs_leave_the_tree_that_the_timer_has() {
     let mut random = Random(0x1234_5678_9abc_def1);
     let mut session = None;
+    let mut n_histograms = 0;
     for program_idx in 0..200 {
         // A few in one process, so that each takes over the room of the one before.
         let (scratch, mut publisher) =
             session.take().filter(|_| program_idx % 4 != 0).unwrap_or_else(|| {
                 let scratch = Scratch::new();
-                let publisher = publish_in(&scratch.0).expect("there is room");
+                // Half of them with histograms, which change nothing else.
+                let publish = if program_idx % 8 == 0 { publish_in } else { publish_histograms_in };
+                let publisher = publish(&scratch.0).expect("there is room");
                 (scratch, Some(publisher))
             });
         let mut timer = Timer::with_clock("root", FakeClock::new());
@@ -113,9 +116,16 @@ fn random_programs_leave_the_tree_that_the_timer_has() {
             let lanes: Vec<_> = process.lanes.iter().filter(|lane| lane.tid != 0).collect();
             assert_eq!(lanes.len(), 1, "program {program_idx}");
             assert_eq!(sorted(&lanes[0].times), sorted(&timer.times()), "program {program_idx}");
+            assert!(program_idx % 8 >= 4 || lanes[0].histograms.is_empty());
+            for one in &lanes[0].histograms {
+                let stamp = stamp_at(&lanes[0].times, &one.path);
+                assert_eq!(one.count(), stamp.itr_num, "program {program_idx}: {one:?}");
+                n_histograms += 1;
+            }
         }
         session = Some((scratch, next));
     }
+    assert!(n_histograms > 200, "{n_histograms}");
 }
 
 /// What the other test starts this program for; by itself it does nothing.

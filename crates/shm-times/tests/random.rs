@@ -2,20 +2,22 @@
 
 mod common;
 
-use common::{Scratch, begin, stamped};
+use common::{Scratch, root_of, stamped};
 use gtimer_core::publish::{NodeKind, Position};
 use proptest::prelude::*;
-use shm_times::read_segment;
+use shm_times::{publish_histograms_in, read_segment};
 
 /// The first file of a process with timers, threads that ended, and a merge that goes on.
 fn valid() -> Vec<u8> {
     let scratch = Scratch::new();
-    let (mut publisher, root) = begin(&scratch.0);
+    let (mut publisher, root) =
+        root_of(publish_histograms_in(&scratch.0).expect("as every session"));
     for i in 0..4 {
         let stamp = publisher
             .add(NodeKind::Stamp, &format!("s{i}"), Some(root.node))
             .expect("as every session");
         stamped(&stamp, 3);
+        publisher.histogram(stamp.node).expect("as every session");
         for _ in 0..2 {
             let sub = publisher
                 .add(NodeKind::Subdivision, "sub", Some(root.node))
@@ -29,7 +31,7 @@ fn valid() -> Vec<u8> {
         }
     }
     let ended = publisher.forked().expect("as every session");
-    drop(common::root_of(ended));
+    drop(root_of(ended));
     let file = std::fs::read_dir(scratch.0.dir())
         .expect("as every session")
         .next()
@@ -79,6 +81,8 @@ fn a_damaged_file_is_read_as_far_as_it_goes() {
         // What comes out can be shown and saved: no number of it is infinite.
         for lane in lanes {
             prop_assert!(lane.times.total.is_finite() && lane.times.self_agg.is_finite());
+            let counts = lane.histograms.iter().map(|one| (one.count(), one.path.len() % 2));
+            prop_assert!(counts.into_iter().all(|(n, odd)| n > 0 && odd == 0));
         }
     });
 }

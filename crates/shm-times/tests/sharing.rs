@@ -91,12 +91,15 @@ fn an_open_span_counts_up_to_now_and_says_where_the_thread_is() {
     drop(publisher);
 }
 
+/// `POLYCHRON_MANY_THREADS` sets how many.
 #[test]
 fn threads_by_the_thousand_leave_their_stamps_in_one_tree() {
+    let n: u64 = std::env::var("POLYCHRON_MANY_THREADS")
+        .map_or(2000, |n| n.parse().expect("POLYCHRON_MANY_THREADS is a number"));
     let scratch = Scratch::new();
     let mut first = publish_in(&scratch.0).unwrap();
     let mut reader = Reader::new(&scratch.0);
-    for thread in 1..=2000 {
+    for thread in 1..=n {
         let lane = first.forked().unwrap();
         let name = format!("worker {thread}");
         let work = move || {
@@ -109,7 +112,7 @@ fn threads_by_the_thousand_leave_their_stamps_in_one_tree() {
             publisher.set_position(sub.node, Position::Stamp(taken.node));
         };
         std::thread::Builder::new().name(name).spawn(work).unwrap().join().unwrap();
-        if thread % 500 == 0 {
+        if thread % 500 == 0 || thread == n {
             let snapshot = reader.snapshot().unwrap();
             assert_eq!(snapshot.notes, []);
             assert_eq!(iterations_of(&snapshot.processes[0]), 3 * thread);
@@ -120,7 +123,7 @@ fn threads_by_the_thousand_leave_their_stamps_in_one_tree() {
     let times = &process.lanes[0].times;
     assert_eq!(process.lanes[0].thread, "ended threads");
     assert_eq!(times.subdivisions[0].position, "taken");
-    assert_eq!(times.subdivisions[0].timers[0].stamps, [stamp("stamp", 4000)]);
+    assert_eq!(times.subdivisions[0].timers[0].stamps, [stamp("stamp", 2 * n)]);
     let files = std::fs::read_dir(scratch.0.dir()).unwrap().count();
     assert_eq!((files, process.dropped), (1, 0), "it grew");
 }

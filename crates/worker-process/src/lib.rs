@@ -75,7 +75,7 @@
 //! | [`View`] of a peer's arena | the peer | copies |
 //! | [`Frozen`] | nobody any more (`F_SEAL_WRITE`, looked at before it is mapped) | `&[u8]` |
 //! | [`SharedMemory`] | all who have it | copies |
-//! | rings, [`Barrier`] | both sides | atomics, inside this crate |
+//! | rings, [`Barrier`], [`Board`] | both sides | atomics, inside this crate |
 //!
 //! Copies out of memory that may change meanwhile are made by an instruction that the compiler does
 //! not look into (`rep movsb`; atomics where that does not exist). No file can shrink, so no access
@@ -116,5 +116,6 @@ pub use output::{Line, LineSink, Output, Stream};
 pub use pool::{Event, Pool, PoolConfig, Waker};
 pub use role::{ENV, WorkerExe};
 pub use sync::barrier::{Barrier, BarrierError, BarrierMember};
+pub use sync::board::Board;
 pub use sync::wait::WaitPolicy;
 pub use worker::{Incoming, Worker, serve_if_worker};

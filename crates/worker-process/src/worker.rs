@@ -210,6 +210,7 @@ impl Worker {
             if self.link.ended() {
                 return Err(LinkError::Gone);
             }
+            self.link.rest();
             let late = || deadline.is_some_and(|at| at <= Instant::now());
             let link = &self.link;
             let idle = if late() {
@@ -230,7 +231,7 @@ impl Worker {
     }
 
     fn sleep(&mut self, idle: Idle, deadline: Option<Instant>) -> Result<(), LinkError> {
-        let asleep = idle == Idle::Sleep && self.link.fall_asleep();
+        let asleep = idle == Idle::Sleep && self.link.fall_asleep(1);
         let until = if asleep { deadline } else { Some(Instant::now()) };
         let mut fds = [self.link.poll_fd(), self.bell.poll_fd()];
         let polled = poll(&mut fds, until);
@@ -245,7 +246,9 @@ impl Worker {
         if in_socket { self.link.fill() } else { Ok(()) }
     }
 
-    /// Sends a frame; waits while the parent has no room for it.
+    /// Sends a frame; waits while the parent has no room for it. Where the parent
+    /// [wants several at once](crate::Pool::set_batch) it may hear of the frame only with the next
+    /// [`receive`](Self::receive) that finds nothing.
     ///
     /// # Errors
     ///

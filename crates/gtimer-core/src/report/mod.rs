@@ -28,7 +28,7 @@ pub use folded::write_folded;
 pub use gtimer::{
     GtimerFormat, gtimer_compare, gtimer_compare_workers, gtimer_report, gtimer_structure,
 };
-pub use html::{HtmlLane, HtmlPage, html};
+pub use html::{HtmlLane, HtmlPage, HtmlTable, html};
 pub use outline::EntryKind;
 pub use ranks::{RankRow, RankTable, Spread, group_tables, rank_table};
 pub use runs::{Change, RunComparison, Threshold, Verdict, compare_runs};

@@ -52,6 +52,8 @@ pub struct Ticket {
     attempt: u32,
     /// How often its one task failed alone.
     n_retries: u32,
+    /// Whether it was put back, and so comes before those that nobody had.
+    unbegun: bool,
     /// Tells it from all others, also from earlier ones of the same tasks.
     serial: u64,
 }
@@ -105,6 +107,8 @@ struct State {
     n_live: usize,
     n_crashes: u32,
     next_serial: u64,
+    /// Threads that wait for a change; a bell that nobody hears is still a call of the system.
+    n_waiting: usize,
 }
 
 #[derive(Debug)]
@@ -207,6 +211,7 @@ impl ChunkQueue {
             n_live: n_workers,
             n_crashes: 0,
             next_serial: 0,
+            n_waiting: 0,
         };
         let shared = Arc::new(Shared {
             n_workers,
@@ -260,13 +265,17 @@ impl ChunkQueue {
                     state = self.shared.lock();
                 }
                 Take::Later(None) => {
+                    state.n_waiting += 1;
                     let woken = self.shared.changed.wait(state);
                     state = woken.unwrap_or_else(PoisonError::into_inner);
+                    state.n_waiting -= 1;
                 }
                 Take::Later(Some(at)) => {
                     let wait = at.saturating_duration_since(Instant::now());
+                    state.n_waiting += 1;
                     let woken = self.shared.changed.wait_timeout(state, wait);
                     state = woken.unwrap_or_else(PoisonError::into_inner).0;
+                    state.n_waiting -= 1;
                 }
             }
         }
@@ -286,8 +295,7 @@ impl ChunkQueue {
         if let Some(flight) = state.flight(ticket) {
             flight.deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
         }
-        drop(state);
-        self.shared.changed.notify_all();
+        self.shared.wake(state);
     }
 
     /// Says that the worker of a chunk, which was taken as by one with a model, has to build its
@@ -301,14 +309,20 @@ impl ChunkQueue {
         }
     }
 
+    /// Gives worker `rank` a chunk that another one had and never began.
+    pub fn pass(&self, ticket: &Ticket, rank: usize) {
+        if let Some(flight) = self.shared.lock().flight(ticket) {
+            flight.rank = rank;
+        }
+    }
+
     /// Takes back a chunk that its worker had and never began, for whoever comes next.
     pub fn put_back(&self, ticket: Ticket) {
         let mut state = self.shared.lock();
         if state.land(&ticket).is_some() {
-            state.returned.push((ticket, None));
+            state.returned.push((Ticket { unbegun: true, ..ticket }, None));
         }
-        drop(state);
-        self.shared.changed.notify_all();
+        self.shared.wake(state);
     }
 
     /// Takes back a chunk from worker `rank`, which could not build a model for it and takes no
@@ -326,8 +340,7 @@ impl ChunkQueue {
         }
         state.disown(rank);
         let nobody_left = state.n_live == 0 && !self.shared.cancel.is_cancelled();
-        drop(state);
-        self.shared.changed.notify_all();
+        self.shared.wake(state);
         let mut lost: Vec<Range<usize>> = own.into_iter().collect();
         if nobody_left {
             lost.extend(self.drain());
@@ -375,10 +388,9 @@ impl ChunkQueue {
                 took,
             }),
         };
-        drop(state);
         if self.shared.policy.tries_again() {
             // Those who wait for what may come back learn whether it did.
-            self.shared.changed.notify_all();
+            self.shared.wake(state);
         }
         verdict
     }
@@ -446,15 +458,49 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Ends a change, and wakes who waits for one.
+    fn wake(&self, state: MutexGuard<'_, State>) {
+        let is_heard = state.n_waiting > 0;
+        drop(state);
+        if is_heard {
+            self.changed.notify_all();
+        }
+    }
+
+    fn hand_out(
+        &self,
+        state: &mut State,
+        mut ticket: Ticket,
+        rank: usize,
+        has_model: bool,
+    ) -> Take {
+        ticket.serial = state.next_serial;
+        state.next_serial += 1;
+        state.n_building += usize::from(!has_model);
+        let limit = self.policy.limit(ticket.indices.len()).filter(|_| has_model);
+        let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
+        state.flights.push(Flight { ticket: ticket.clone(), rank, deadline });
+        if state.is_empty(self.n_tasks) {
+            self.changed.notify_all();
+        }
+        Take::Chunk(ticket)
+    }
+
     fn poll(&self, state: &mut State, rank: usize, has_model: bool) -> Take {
         if self.cancel.is_cancelled() {
             return Take::Done;
         }
         let now = state.returned.iter().any(|(_, at)| at.is_some()).then(Instant::now);
+        let unbegun = state.returned.iter().enumerate().filter(|(_, (ticket, _))| ticket.unbegun);
+        let unbegun = unbegun.min_by_key(|(_, (ticket, _))| ticket.indices.start);
+        if let Some(unbegun) = unbegun.map(|(at, _)| at) {
+            let (ticket, _) = state.returned.swap_remove(unbegun);
+            return self.hand_out(state, Ticket { unbegun: false, ..ticket }, rank, has_model);
+        }
         let ticket = match state.pop(rank, self.n_workers, self.n_tasks) {
             Some(indices) => {
                 let serial = state.next_serial;
-                Some(Ticket { indices, attempt: 1, n_retries: 0, serial })
+                Some(Ticket { indices, attempt: 1, n_retries: 0, unbegun: false, serial })
             }
             None => {
                 let ready =
@@ -463,17 +509,8 @@ impl Shared {
                 found.map(|found| state.returned.swap_remove(found).0)
             }
         };
-        if let Some(mut ticket) = ticket {
-            ticket.serial = state.next_serial;
-            state.next_serial += 1;
-            state.n_building += usize::from(!has_model);
-            let limit = self.policy.limit(ticket.indices.len()).filter(|_| has_model);
-            let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
-            state.flights.push(Flight { ticket: ticket.clone(), rank, deadline });
-            if state.is_empty(self.n_tasks) {
-                self.changed.notify_all();
-            }
-            return Take::Chunk(ticket);
+        if let Some(ticket) = ticket {
+            return self.hand_out(state, ticket, rank, has_model);
         }
         // What is in the hands of others may come back, and they may leave what is theirs.
         let may_come = state.n_building > 0
@@ -563,7 +600,13 @@ impl State {
             Source::Blocks { pinned: true, .. } => {}
             Source::Blocks { blocks, .. } => {
                 let block = blocks.get_mut(rank).and_then(Option::take);
-                let ticket = |indices| Ticket { indices, attempt: 1, n_retries: 0, serial: 0 };
+                let ticket = |indices| Ticket {
+                    indices,
+                    attempt: 1,
+                    n_retries: 0,
+                    unbegun: false,
+                    serial: 0,
+                };
                 self.returned.extend(block.map(|indices| (ticket(indices), None)));
             }
             Source::Strided(strides) => strides[rank].1 = true,

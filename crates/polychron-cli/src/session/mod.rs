@@ -1,5 +1,6 @@
 //! Sessions: processes that share their times while they run, and what is left of them.
 
+mod histograms;
 pub(crate) mod reap;
 pub(crate) mod report;
 pub(crate) mod run;

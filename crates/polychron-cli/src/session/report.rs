@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use clap::{Args, ValueEnum};
 use gtimer_core::report::{
     HtmlLane, HtmlPage, TreeFormat, group_tables, html, printable, rank_table, tree, write_csv,
@@ -12,6 +12,7 @@ use gtimer_core::report::{
 use gtimer_core::{Times, TimesFormat, load_times, times_to_bytes};
 use polychron::shm_times::{ProcessState, Session};
 
+use super::histograms::{self, Histogram};
 use super::{
     Lane, by_process, choose, clock_time, command_of, lanes, open, visible, whereabouts, who,
 };
@@ -70,6 +71,8 @@ pub(crate) struct View {
     /// What to know before the numbers are read.
     notes: Vec<String>,
     lanes: Vec<Lane>,
+    /// How long iterations were, where that was asked for.
+    histograms: Vec<Histogram>,
 }
 
 pub(crate) fn run(args: &ReportArgs) -> anyhow::Result<()> {
@@ -81,7 +84,7 @@ pub(crate) fn run(args: &ReportArgs) -> anyhow::Result<()> {
     let mut bytes = Vec::new();
     match args.format {
         ReportFormat::Text => bytes = view.text().into_bytes(),
-        ReportFormat::Json => bytes = times_to_bytes(&view.times(), TimesFormat::Json)?,
+        ReportFormat::Json => bytes = view.json()?,
         ReportFormat::Csv => write_csv(&mut bytes, &view.times())?,
         ReportFormat::Trace => write_trace(&mut bytes, &view.times())?,
         ReportFormat::Folded => {
@@ -135,8 +138,9 @@ impl View {
         }
         notes.extend(snapshot.notes.iter().map(|note| visible(&note.to_string())));
         let lanes = by_process(lanes(&snapshot));
+        let histograms = histograms::of_session(&snapshot);
         let title = command.unwrap_or_else(|| "A polychron session".to_owned());
-        Ok(Self { title, facts, processes, notes, lanes })
+        Ok(Self { title, facts, processes, notes, lanes, histograms })
     }
 
     /// What files hold; each of them, and each run in one, is a rank.
@@ -179,8 +183,8 @@ impl View {
             facts.push(("date".to_owned(), clock_time(last)));
         }
         let title = names.first().cloned().unwrap_or_default();
-        let (processes, notes) = (Vec::new(), Vec::new());
-        Ok(Self { title, facts, processes, notes, lanes })
+        let (processes, notes, histograms) = (Vec::new(), Vec::new(), Vec::new());
+        Ok(Self { title, facts, processes, notes, lanes, histograms })
     }
 
     /// All trees; of several, each with the name of its lane.
@@ -241,7 +245,21 @@ impl View {
         if kinds.len() > MOST_TREES {
             parts.push(format!("and {} further trees\n", kinds.len() - MOST_TREES));
         }
+        parts.extend(histograms::text(&self.histograms));
         parts.join("\n")
+    }
+
+    /// All trees, and beside them the histograms, which whoever reads the trees passes over.
+    fn json(&self) -> anyhow::Result<Vec<u8>> {
+        let mut bytes = times_to_bytes(&self.times(), TimesFormat::Json)?;
+        if !self.histograms.is_empty() {
+            let end = bytes.iter().rposition(|byte| *byte == b'}').context("an object")?;
+            let rest = bytes.split_off(end);
+            bytes.extend_from_slice(b",\"histograms\":");
+            serde_json::to_writer(&mut bytes, &histograms::json(&self.histograms))?;
+            bytes.extend_from_slice(&rest);
+        }
+        Ok(bytes)
     }
 
     fn html(&self) -> String {
@@ -255,6 +273,7 @@ impl View {
             facts: &self.facts,
             notes: &self.notes,
             lanes: &lanes,
+            tables: histograms::table(&self.histograms).as_slice(),
         })
     }
 }

@@ -10,7 +10,7 @@ use std::process::{Child, Command, ExitStatus};
 use anyhow::{Context as _, bail, ensure};
 use clap::Args;
 use gtimer_core::{TimesFormat, save_times};
-use polychron::shm_times::{SESSION_VARIABLE, Session};
+use polychron::shm_times::{HISTOGRAMS_VARIABLE, SESSION_VARIABLE, Session};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::SignalsInfo;
@@ -42,6 +42,9 @@ pub(crate) struct RunArgs {
     /// Keeps the session, for `polychron report` and, in the end, `polychron reap`
     #[arg(long)]
     keep: bool,
+    /// Counts how long iterations are, too, in powers of two: the report has their quantiles
+    #[arg(long)]
+    histograms: bool,
     /// Prints no report
     #[arg(short, long)]
     quiet: bool,
@@ -88,10 +91,12 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<u8> {
     // For whoever looks at the session; it works without.
     let _ = fs::write(session.dir().join(COMMAND_FILE), format!("{typed}\n"));
 
-    let spawned = Command::new(&args.command[0])
-        .args(&args.command[1..])
-        .env(SESSION_VARIABLE, session.dir())
-        .spawn();
+    let mut command = Command::new(&args.command[0]);
+    command.args(&args.command[1..]).env(SESSION_VARIABLE, session.dir());
+    if args.histograms {
+        command.env(HISTOGRAMS_VARIABLE, "1");
+    }
+    let spawned = command.spawn();
     let mut child = match spawned {
         Ok(child) => child,
         Err(error) => {

@@ -39,10 +39,14 @@ fuzz_target!(|data: &[u8]| {
             (u32::from(data[at - 1024]) % below + from).to_ne_bytes()
         };
         let (parent, kind, lane) =
-            (small(at + 116, 40, 6), small(at + 120, 8, 0), small(at + 124, 6, 7));
+            (small(at + 116, 40, 6), small(at + 120, 9, 0), small(at + 124, 6, 7));
         file[at + 116..at + 120].copy_from_slice(&parent);
         file[at + 120..at + 124].copy_from_slice(&kind);
         file[at + 124..at + 128].copy_from_slice(&lane);
+        if kind == 8_u32.to_ne_bytes() {
+            let first = small(at + 112, 5, 0)[0];
+            file[at + 112..at + 116].copy_from_slice(&(12 * u32::from(first)).to_ne_bytes());
+        }
         let from = small(at + 52, 40, 6);
         file[at + 52..at + 56].copy_from_slice(&from);
         let into = small(at + 48, 40, 6);
@@ -52,5 +56,8 @@ fuzz_target!(|data: &[u8]| {
     for lane in lanes {
         assert!(lane.times.total.is_finite() && lane.times.stamps_sum.is_finite());
         assert!(!lane.thread.chars().any(char::is_control));
+        for one in &lane.histograms {
+            assert!(one.count() > 0 && one.quantile_s(0.5).is_none_or(f64::is_finite));
+        }
     }
 });

@@ -159,9 +159,12 @@ impl Copies {
         let (state, _) = self.state(here);
         let lanes = self.grow(session, state, look, &mut found)?.lane_times(false, &mut found);
         let header = &self.files[0].header;
-        let dropped = header.dropped;
+        let (dropped, stamps) = (header.dropped, header.without_histogram);
         if dropped > 0 {
             found.push(NoteKind::Overflow { dropped });
+        }
+        if stamps > 0 {
+            found.push(NoteKind::NoHistogram { stamps });
         }
         let file = text(stem.as_bytes()).into_owned();
         notes.extend(found.into_iter().map(|kind| Note { file: file.clone() + SUFFIX, kind }));

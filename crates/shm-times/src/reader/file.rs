@@ -8,16 +8,16 @@ use std::sync::Mutex;
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 
-use crate::image::{Header, Parts, values, whole_values, word32, word64};
+use crate::image::{Header, Parts, is_histogram, values, whole_values, word32, word64};
 use crate::layout::{
     HEADER_BYTES, KIND_AT, KIND_INFO, MARK_BYTES, MAX_BYTES, N_SLOTS_AT, NAME_AT, NAMES_AT,
-    POSITION_AT, RANK_AT, SLOT_BYTES, mark_at, slots_at,
+    NO_HISTOGRAM_AT, POSITION_AT, SLOT_BYTES, mark_at, slots_at,
 };
 use crate::session::Session;
 use crate::snapshot::NoteKind;
 
 /// The words of a header that its process changes.
-const WORDS: Range<usize> = N_SLOTS_AT..RANK_AT + 8;
+const WORDS: Range<usize> = N_SLOTS_AT..NO_HISTOGRAM_AT + 8;
 /// How often a record is read again that was written meanwhile.
 const RECORD_ATTEMPTS: usize = 64;
 /// Slots between two that have changed that are read with them: a further call takes longer.
@@ -236,7 +236,7 @@ impl FileCopy {
         let mut busy = 0;
         for (slot, seen) in slots.iter_mut().enumerate().skip(self.known.len()) {
             let at = self.header.slots_at + slot * SLOT_BYTES;
-            if whole_values(seen).is_none() && !is_whole(&self.fd, at, seen)? {
+            if !belongs_together(seen) && !is_whole(&self.fd, at, seen)? {
                 busy += 1;
                 // Numbers that do not belong together are not to be seen.
                 seen.fill(0);
@@ -324,7 +324,7 @@ impl FileCopy {
         at: usize,
         seen: &mut [u8; SLOT_BYTES],
     ) -> Result<Option<Change>, NoteKind> {
-        if whole_values(seen).is_none() && !is_whole(&self.fd, at, seen)? {
+        if !belongs_together(seen) && !is_whole(&self.fd, at, seen)? {
             return Ok(None);
         }
         let known = &mut self.slots[slot * SLOT_BYTES..][..SLOT_BYTES];
@@ -403,13 +403,19 @@ fn is_info(slot: &[u8]) -> bool {
     word32(slot, KIND_AT) == KIND_INFO
 }
 
+/// Whether one look at a slot was enough: its numbers belong together, or they are counts, of which
+/// each is for itself.
+fn belongs_together(slot: &[u8]) -> bool {
+    whole_values(slot).is_some() || is_histogram(slot)
+}
+
 /// Whether the numbers of a slot belong together, if need be after it was read anew. The sequence
 /// number cannot tell: by the time of a second call to the kernel, a busy writer has moved on. The
 /// check of the copy can; and what is the same in two looks stood there between them.
 #[cold]
 fn is_whole(fd: &OwnedFd, at: usize, slot: &mut [u8; SLOT_BYTES]) -> Result<bool, NoteKind> {
     for _ in 0..RECORD_ATTEMPTS {
-        if whole_values(slot).is_some() {
+        if belongs_together(slot) {
             return Ok(true);
         }
         let before = *slot;

@@ -9,8 +9,8 @@ use std::path::Path;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-use gtimer_core::Times;
 use gtimer_core::publish::{NodeKind, Place, Publisher, Values};
+use gtimer_core::{StampTimes, Times};
 use shm_times::{ProcessTimes, SESSION_VARIABLE, Session, publish_in};
 
 /// Ticks of the clock in a second: so that seconds hold them exactly.
@@ -92,4 +92,16 @@ pub(crate) fn ended(child: &mut Child) -> std::process::ExitStatus {
         status.is_some()
     });
     status.expect("it ended")
+}
+
+/// The stamp of a path, as a histogram has it: timers, in turns with what they belong to.
+pub(crate) fn stamp_at<'a>(times: &'a Times, path: &[String]) -> &'a StampTimes {
+    let mut times = times;
+    for below in path[1..].chunks_exact(2) {
+        let at = times.subdivisions.iter().find(|at| at.position == below[0]);
+        let timers = at.map_or(&[][..], |at| &at.timers);
+        times = timers.iter().find(|timer| timer.name == below[1]).expect("a timer of the path");
+    }
+    let stamp = path.last().expect("a path ends with a stamp");
+    times.stamps.iter().find(|other| other.name == *stamp).expect("a stamp of the path")
 }

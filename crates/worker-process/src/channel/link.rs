@@ -353,16 +353,27 @@ impl Link {
         self.elsewhere
     }
 
-    /// Asks for a bell from the other side; false if there is something to do by now.
-    pub(crate) fn fall_asleep(&mut self) -> bool {
+    /// Rings for what the other side was given without a bell, as no more comes for the moment.
+    pub(crate) fn rest(&mut self) {
+        if let Some(rings) = &mut self.rings
+            && rings.out.rest()
+        {
+            rings.bell.ring();
+        }
+    }
+
+    /// Asks for a bell from the other side after so many frames, or when it rests; false if there
+    /// is something to do by now.
+    pub(crate) fn fall_asleep(&mut self, n_frames: u32) -> bool {
         let Some(rings) = &mut self.rings else { return true };
-        let nothing_in = self.elsewhere || rings.into.fall_asleep();
+        let nothing_in = self.elsewhere || rings.into.fall_asleep(n_frames);
         let no_room = self.for_ring.is_empty() || rings.out.wait_for_room();
         nothing_in && no_room
     }
 
     /// Asks for a bell when there is room for what waits; false if there is some by now.
     pub(crate) fn wait_for_room(&mut self) -> bool {
+        self.rest();
         let Some(rings) = &mut self.rings else { return true };
         self.for_ring.is_empty() || rings.out.wait_for_room()
     }

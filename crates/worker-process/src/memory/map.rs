@@ -79,6 +79,28 @@ unsafe fn copy_racing(from: *const u8, to: *mut u8, len: usize) {
     }
 }
 
+/// What is at least this long is worth large pages.
+const LONG: usize = 4 << 20;
+/// The length and alignment of a large page, where there are some; advice for others is no error.
+const LARGE_PAGE: usize = 2 << 20;
+
+/// Asks for large pages where many bytes are about to be written: new memory costs more by its
+/// pages than by its bytes.
+fn expect_many(bytes: &mut [u8]) {
+    let range = bytes.as_mut_ptr_range();
+    let skipped = range.start.align_offset(LARGE_PAGE);
+    if bytes.len() < LONG || skipped >= bytes.len() {
+        return;
+    }
+    let len = (bytes.len() - skipped) / LARGE_PAGE * LARGE_PAGE;
+    // SAFETY: the range is within `bytes`; the advice says how its pages are to be had and never
+    // changes what is in them. A system that has no such pages may refuse it.
+    let _taken = unsafe {
+        let start = range.start.add(skipped).cast();
+        rustix::mm::madvise(start, len, rustix::mm::Advice::LinuxHugepage)
+    };
+}
+
 /// Memory that several processes write; see the head of this file.
 #[derive(Debug)]
 pub(crate) struct Racing {
@@ -214,6 +236,7 @@ impl Foreign {
     /// Copies bytes out; panics when there are not as many.
     pub(crate) fn read(&self, offset: usize, bytes: &mut [u8]) {
         check(&(offset..offset.saturating_add(bytes.len())), self.len());
+        expect_many(bytes);
         // SAFETY: the range was just checked, and no reference to the mapping is given out.
         unsafe { copy_racing(self.map.as_ptr().add(offset), bytes.as_mut_ptr(), bytes.len()) }
     }

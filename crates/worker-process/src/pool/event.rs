@@ -1,7 +1,7 @@
 //! Waiting for what workers do.
 
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::event::PollFd;
 use rustix::process::Signal;
@@ -15,6 +15,9 @@ use crate::sync::wait::{Idle, poll};
 /// After so many frames without a pause there is a look at descriptors and at the clock, so that a
 /// busy worker does not hide the death of another, nor the deadline.
 const FRAMES_PER_LOOK: u32 = 128;
+
+/// For how long a worker may keep quiet about frames that wait for more; then the pool looks.
+const PATIENCE: Duration = Duration::from_micros(200);
 
 /// What happened.
 #[derive(Debug)]
@@ -58,6 +61,8 @@ impl Pool {
     ///
     /// When the system can not wait.
     pub fn wait(&mut self, deadline: Option<Instant>) -> Result<Event, PoolError> {
+        let lives = || self.seats.iter().filter_map(|seat| seat.life.as_ref());
+        let mut patient = lives().any(|life| life.batch > 1);
         loop {
             if let Some(event) = self.pending.pop_front() {
                 return Ok(event);
@@ -102,9 +107,19 @@ impl Pool {
             }
             let mut asleep = idle == Idle::Sleep;
             for life in self.seats.iter_mut().filter_map(|seat| seat.life.as_mut()) {
-                asleep &= life.broken || life.link.fall_asleep();
+                let n_frames = if patient { life.batch } else { 1 };
+                asleep &= life.broken || life.link.fall_asleep(n_frames);
             }
-            let until = if asleep { deadline } else { Some(Instant::now()) };
+            let until = match asleep {
+                false => Some(Instant::now()),
+                true if patient => {
+                    let look = Instant::now() + PATIENCE;
+                    Some(deadline.map_or(look, |deadline| deadline.min(look)))
+                }
+                true => deadline,
+            };
+            // Whoever has not come to a rest by then takes long.
+            patient &= !asleep;
             let looked = self.look_around(until);
             for life in self.seats.iter().filter_map(|seat| seat.life.as_ref()) {
                 life.link.wake_up();
@@ -112,6 +127,19 @@ impl Pool {
             self.spinner.woken();
             looked?;
         }
+    }
+
+    /// The next event that is there already; `None` also now and then when there is one, so that
+    /// whoever asks until there is none calls [`wait`](Self::wait) often enough.
+    pub fn next_ready(&mut self) -> Option<Event> {
+        if let Some(event) = self.pending.pop_front() {
+            return Some(event);
+        }
+        if self.n_since_look + 1 >= FRAMES_PER_LOOK {
+            return None;
+        }
+        self.n_since_look += 1;
+        self.next_frame()
     }
 
     /// The next frame of any worker; they take turns.

@@ -96,6 +96,8 @@ struct Life {
     link: Link,
     /// What it sent made no sense; it was killed for that, and is not listened to any more.
     broken: bool,
+    /// [`Pool::set_batch`].
+    batch: u32,
 }
 
 /// The place of a worker.
@@ -216,6 +218,15 @@ impl Pool {
         match life.link.send(wire::USER, bytes, parts) {
             Ok(()) | Err(crate::LinkError::Gone) => Ok(()),
             Err(source) => Err(PoolError::Send { worker, source }),
+        }
+    }
+
+    /// Lets [`Pool::wait`] sleep until a worker has sent so many frames, or has nothing more to do;
+    /// not for long: frames of a worker that goes on and on are found after 200 µs. It is for many
+    /// short answers, and holds until it is changed or the worker ends; 1 to begin with.
+    pub fn set_batch(&mut self, worker: usize, n_frames: u32) {
+        if let Ok(life) = self.life(worker) {
+            life.batch = n_frames.max(1);
         }
     }
 

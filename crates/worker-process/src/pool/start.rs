@@ -249,7 +249,7 @@ impl Pool {
         child.link.open_rings(&rings, true, own_bell.fd);
         seat.n_starts += 1;
         let Newborn { mut process, link, .. } = child;
-        seat.life = process.0.take().map(|process| Life { process, link, broken: false });
+        seat.life = process.0.take().map(|process| Life { process, link, broken: false, batch: 1 });
         Ok(())
     }
 }

@@ -7,15 +7,17 @@
 //! | ---- | ---------- | ------------------------------------------------------------------ |
 //! | 0    | producer   | `tail`: words written since the beginning                          |
 //! | 8    | consumer   | `head`: words read since the beginning                             |
-//! | 16   | both       | 1: the consumer sleeps, or is about to, and wants a bell           |
+//! | 16   | both       | n: the consumer sleeps, or is about to, and wants a bell after n   |
+//! |      |            | frames, or when the producer has no more for the moment            |
 //! | 24   | both       | 1: the producer waits for room, and wants a bell                   |
 //! | 32.. | producer   | data; a power of two of words                                      |
 //!
 //! Nobody is left asleep: who is about to sleep sets its flag, *then* looks once more; who brings
 //! something writes it, *then* looks at the flag; between the two steps both have a fence of
 //! sequential consistency, so at least one sees the other's. The flags change by read-modify-write
-//! alone, so that one change is never ordered against another by guess. The tests run every
-//! interleaving (loom).
+//! alone, so that one change is never ordered against another by guess. Who wants its bell after
+//! several frames sleeps for a bounded time only, since the producer may find a long time until it
+//! rests. The tests run every interleaving (loom).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
@@ -130,11 +132,13 @@ pub(crate) struct Producer<W> {
     tail: u64,
     /// The head when it was last looked at; the true one is never less.
     head: u64,
+    /// Frames that a sleeping consumer was given without a bell.
+    n_quiet: u64,
 }
 
 impl<W: Words> Producer<W> {
     pub(crate) fn new(words: W) -> Self {
-        Self { words, tail: 0, head: 0 }
+        Self { words, tail: 0, head: 0, n_quiet: 0 }
     }
 
     fn capacity(&self) -> usize {
@@ -183,7 +187,19 @@ impl<W: Words> Producer<W> {
         self.tail = end;
         words[TAIL].store(end, Ordering::Release);
         W::Word::full_fence();
-        Some(take_flag(&words[CONSUMER_SLEEPS]))
+        let flag = &words[CONSUMER_SLEEPS];
+        // The look first, because it leaves the line shared when nobody sleeps.
+        let wanted = flag.load(Ordering::Relaxed);
+        self.n_quiet = if wanted == 0 { 0 } else { self.n_quiet + 1 };
+        if self.n_quiet < wanted {
+            return Some(false);
+        }
+        Some(self.rest())
+    }
+
+    /// Whether the consumer wants a bell, now that there are no more frames for the moment.
+    pub(crate) fn rest(&mut self) -> bool {
+        std::mem::take(&mut self.n_quiet) > 0 && take_flag(&self.words.words()[CONSUMER_SLEEPS])
     }
 
     /// Asks for a bell when there is more room; false if there is some by now.
@@ -197,7 +213,7 @@ impl<W: Words> Producer<W> {
 
 /// Whether the flag was set; it is not afterwards.
 fn take_flag<W: Word>(flag: &W) -> bool {
-    // The look first, because it leaves the line shared when nobody sleeps.
+    // As in `push`.
     flag.load(Ordering::Relaxed) != 0 && flag.swap(0, Ordering::AcqRel) != 0
 }
 
@@ -256,10 +272,11 @@ impl<W: Words> Consumer<W> {
         Ok(Some((RawFrame { kind: header.kind, parts, bytes }, waits)))
     }
 
-    /// Asks for a bell when something comes; false if something is there by now.
-    pub(crate) fn fall_asleep(&self) -> bool {
+    /// Asks for a bell when so many frames have come, at least 1, or fewer and the producer rests;
+    /// false if something is there by now.
+    pub(crate) fn fall_asleep(&self, n_frames: u32) -> bool {
         let words = self.words.words();
-        words[CONSUMER_SLEEPS].swap(1, Ordering::AcqRel);
+        words[CONSUMER_SLEEPS].swap(n_frames.max(1).into(), Ordering::AcqRel);
         W::Word::full_fence();
         words[TAIL].load(Ordering::Relaxed) == self.head
     }
@@ -309,6 +326,21 @@ mod tests {
         for expected in 1..=n {
             assert_eq!(consumer.pop().unwrap().unwrap().0.bytes, [expected; 8]);
         }
+    }
+
+    #[test]
+    fn the_bell_is_for_several_frames_or_for_the_rest() {
+        let (mut producer, mut consumer, _map) = ring(64);
+        let push = |producer: &mut Producer<SharedWords>| producer.push(1, &[], &[]).unwrap();
+        assert!(!push(&mut producer) && !producer.rest(), "nobody sleeps");
+        assert!(!consumer.fall_asleep(3), "something is there");
+        assert!([false, false, true, false].map(|rung| push(&mut producer) == rung) == [true; 4]);
+        assert!(!producer.rest());
+        while consumer.pop().unwrap().is_some() {}
+        assert!(consumer.fall_asleep(3));
+        assert!(!push(&mut producer) && producer.rest() && !producer.rest());
+        consumer.wake_up();
+        assert!(!push(&mut producer) && !producer.rest());
     }
 
     /// Random words anywhere in the ring: refused or read as some frame, never a panic.
@@ -382,7 +414,7 @@ mod tests {
         }
 
         /// Every interleaving with at most so many changes of the thread that were not asked for.
-        fn model(capacity: usize, n_frames: u8, n_preemptions: usize) {
+        fn model(capacity: usize, n_frames: u8, n_preemptions: usize, batch: u32) {
             let mut builder = loom::model::Builder::new();
             builder.preemption_bound = Some(n_preemptions);
             builder.check(move || {
@@ -400,6 +432,9 @@ mod tests {
                                 if let Some(wanted) = producer.push(1, &[], &[n]) {
                                     break wanted;
                                 }
+                                if producer.rest() {
+                                    to_consumer.ring();
+                                }
                                 if producer.wait_for_room() {
                                     own.wait();
                                 }
@@ -407,6 +442,9 @@ mod tests {
                             if wanted {
                                 to_consumer.ring();
                             }
+                        }
+                        if producer.rest() {
+                            to_consumer.ring();
                         }
                     })
                 };
@@ -419,7 +457,7 @@ mod tests {
                             }
                             break frame;
                         }
-                        if consumer.fall_asleep() {
+                        if consumer.fall_asleep(batch) {
                             to_consumer.wait();
                         }
                         consumer.wake_up();
@@ -433,12 +471,20 @@ mod tests {
         /// Loom finds a frame that is torn, and a side that sleeps for ever (as a deadlock).
         #[test]
         fn frames_arrive_and_nobody_is_left_asleep() {
-            model(4, 2, 3);
+            model(4, 2, 3, 1);
         }
 
         #[test]
         fn a_full_ring_leaves_nobody_asleep() {
-            model(2, 3, 3);
+            model(2, 3, 3, 1);
+        }
+
+        /// Who wants its bell late gets one nevertheless, at the latest when the other side rests.
+        #[test]
+        fn a_bell_for_several_frames_is_rung() {
+            model(4, 2, 3, 2);
+            model(2, 3, 3, 5);
+            model(8, 3, 2, 2);
         }
     }
 }

@@ -21,9 +21,11 @@ pub enum WaitPolicy {
     Block,
 }
 
-/// The number of cores that this process may use, by affinity and by quota.
+/// The number of cores that this process may use, by affinity and by quota, when it first asked:
+/// to find out means to read some files.
 pub(crate) fn n_cores() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
+    static N: OnceLock<usize> = OnceLock::new();
+    *N.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from))
 }
 
 /// What it takes to wake a sleeping thread here, measured once in a process.

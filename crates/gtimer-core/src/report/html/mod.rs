@@ -29,6 +29,20 @@ pub struct HtmlPage<'a> {
     pub notes: &'a [String],
     /// The trees, one for each rank, process or thread; a single one for one program.
     pub lanes: &'a [HtmlLane<'a>],
+    /// What else there is to show, below the trees.
+    pub tables: &'a [HtmlTable],
+}
+
+/// A table beside those of the trees.
+#[derive(Clone, Debug)]
+pub struct HtmlTable {
+    /// Its heading.
+    pub title: String,
+    /// The names of its columns.
+    pub head: Vec<String>,
+    /// The rows, of as many cells as there are columns: the text, and the full value if it is a
+    /// number. The first cell names the row.
+    pub rows: Vec<Vec<(String, Option<f64>)>>,
 }
 
 /// One tree of a page.
@@ -59,7 +73,7 @@ pub struct HtmlLane<'a> {
 ///
 /// let times = Times { name: "root".to_owned(), total: 1.5, ..Times::default() };
 /// let lanes = [HtmlLane { label: "rank 0", start: 0.0, times: &times }];
-/// let page = html(&HtmlPage { title: "a run", facts: &[], notes: &[], lanes: &lanes });
+/// let page = html(&HtmlPage { title: "a run", facts: &[], notes: &[], lanes: &lanes, tables: &[] });
 /// assert!(page.starts_with("<!DOCTYPE html>") && page.contains("data-v=\"1.5\""));
 /// ```
 pub fn html(page: &HtmlPage<'_>) -> String {
@@ -88,6 +102,7 @@ pub fn html(page: &HtmlPage<'_>) -> String {
         workers::section(&mut out, &rank_table("All ranks", &named), &all);
     }
     lanes(&mut out, page.lanes);
+    page.tables.iter().for_each(|table| further(&mut out, table));
     write!(
         out,
         "</main>\n<footer>Durations are wall-clock time without the timer's own. <i>(rest)</i> is \
@@ -148,6 +163,34 @@ fn lanes(out: &mut String, lanes: &[HtmlLane<'_>]) {
         let more = order.len() - MOST_TREES;
         writeln!(out, "<p>The trees of {more} faster ranks are not shown.</p>").expect(TO_STRING);
     }
+}
+
+/// A table that the caller made.
+fn further(out: &mut String, HtmlTable { title, head, rows }: &HtmlTable) {
+    write!(
+        out,
+        "<section>\n<h2>{}</h2>\n<div class=\"scroll\"><table>\n<thead><tr>",
+        escape(title)
+    )
+    .expect(TO_STRING);
+    for name in head {
+        write!(out, "<th>{}</th>", escape(name)).expect(TO_STRING);
+    }
+    out.push_str("</tr></thead>\n<tbody>\n");
+    for row in rows {
+        out.push_str("<tr>");
+        for (at, (text, value)) in row.iter().enumerate() {
+            let text = escape(text);
+            match value {
+                _ if at == 0 => write!(out, "<th scope=\"row\">{text}</th>"),
+                Some(value) => write!(out, "<td data-v=\"{value}\">{text}</td>"),
+                None => write!(out, "<td>{text}</td>"),
+            }
+            .expect(TO_STRING);
+        }
+        out.push_str("</tr>\n");
+    }
+    out.push_str("</tbody></table></div>\n</section>\n");
 }
 
 /// The parallel groups of a tree, those within workers after those of the tree itself.
