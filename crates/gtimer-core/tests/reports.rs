@@ -319,7 +319,7 @@ fn the_rank_table_names_ranks_and_says_what_absent_ones_count() {
     times.parallel[0].workers[1].stamps.push(stamp("late", &[1.0]));
     let tables = group_tables(&times, 1);
     assert_eq!(tables.len(), 1);
-    assert_eq!(tables[0].title, "run/work/[ranks]");
+    assert_eq!(tables[0].title, ["run", "work", "[ranks]"].join("/"));
     assert_eq!(tables[0].ranks, ["0", "1"]);
     let text = tables[0].to_string();
     let lines: Vec<String> =
@@ -351,7 +351,7 @@ fn nested_groups_are_tables_by_level() {
     assert_eq!(group.present.max, 3.75);
     let inner = group_tables(&times, 2);
     assert_eq!(inner.len(), 1);
-    assert_eq!(inner[0].title, "top/x/[jobs]/*/work/[ranks]");
+    assert_eq!(inner[0].title, ["top", "x", "[jobs]", "*", "work", "[ranks]"].join("/"));
     assert_eq!(inner[0].ranks, ["a/0", "a/1", "b/0", "b/1"]);
 }
 

@@ -298,9 +298,9 @@ fn the_sum_over_ended_processes_has_histograms_too() {
     let lanes = snapshot.processes.iter().flat_map(|process| &process.lanes);
     let mut counts = BTreeMap::new();
     for one in lanes.flat_map(|lane| &lane.histograms).chain(retired) {
-        *counts.entry(one.path.join("/")).or_insert(0) += one.count();
+        *counts.entry(one.path.join(" > ")).or_insert(0) += one.count();
     }
-    let expected = [("root/all".to_owned(), 40), ("root/all/work/in".to_owned(), 200)];
+    let expected = [("root > all".to_owned(), 40), ("root > all > work > in".to_owned(), 200)];
     assert_eq!(counts.into_iter().collect::<Vec<_>>(), expected);
 }
 
