@@ -54,6 +54,9 @@ pub(crate) fn clippy(sh: &Shell) -> anyhow::Result<()> {
 pub(crate) fn features(sh: &Shell) -> anyhow::Result<()> {
     let mut packages = packages(sh)?;
     packages.retain(|package| package.name != "pm-mpi" || has_mpi(sh));
+    for package in &mut packages {
+        package.features.retain(|feature| feature != "mpi" || has_mpi(sh));
+    }
     for (name, feature) in combinations(&packages) {
         let alone = feature.as_deref().map_or_else(Vec::new, |f| vec!["--features", f]);
         let title = format!("{name}: {}", feature.as_deref().unwrap_or("no features"));

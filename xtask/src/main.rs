@@ -43,7 +43,7 @@ Tasks:
   test      run every test, doc test and benchmark (once each); ends with
             `N passed, M failed, K skipped`
               --setup          first install what is missing (without: list it)
-              --mpi            instead: the tests of pm-mpi, under each MPI that is there
+              --mpi            only those under MPI, once for each MPI that is there
               -- ARGS          give ARGS to `cargo test`; with -p, only that package
   ci        everything that must hold: fmt, tidy, clippy, features, docs, deny, test,
             instructions

@@ -17,12 +17,26 @@ use crate::{bench, python, setup};
 /// The variable that names the file of skipped tests; `polychron_tests::skip` writes it.
 const SKIPS_VAR: &str = "POLYCHRON_SKIPS";
 
-/// All packages but `pm-mpi`, which has a run of its own: `cargo xtask test --mpi`.
+/// All packages but `pm-mpi`, which is tested once under each MPI: [`with_each_mpi`].
 const WITHOUT_MPI: [&str; 3] = ["--workspace", "--exclude", "pm-mpi"];
 
 /// The MPIs under which `pm-mpi` is tested: name, folder below `target`, Debian's compiler wrapper.
 const MPIS: [[&str; 3]; 2] =
     [["Open MPI", "open-mpi", "mpicc.openmpi"], ["MPICH", "mpich", "mpicc.mpich"]];
+
+/// What is tested under each MPI: `pm-mpi`, and the command on ranks, with no more than it needs.
+const UNDER_MPI: [&[&str]; 2] = [
+    &["-p", "pm-mpi"],
+    &[
+        "-p",
+        "polychron-cli",
+        "--no-default-features",
+        "--features",
+        "mpi,cpu,sweep,shared-times",
+        "--test",
+        "mpi",
+    ],
+];
 
 /// How long output may still come after `cargo` has ended, from a process that a test left behind.
 const LEFT_BEHIND: Duration = Duration::from_secs(10);
@@ -53,9 +67,7 @@ pub(crate) fn test(
     if let Some(python) = python::working(sh)? {
         vars.push(("POLYCHRON_PYTHON", python.into_os_string()));
     }
-    if mpi {
-        with_each_mpi(sh, args, &vars, &mut tally)?;
-    } else {
+    if !mpi {
         let scope: &[&str] = if names_a_package(args) { &[] } else { &WITHOUT_MPI };
         let all: Vec<&str> =
             ["test", "--no-fail-fast"].iter().chain(scope).copied().chain(strs(args)).collect();
@@ -66,6 +78,10 @@ pub(crate) fn test(
         step("benchmarks, once each", || cargo(sh, &args, &vars, &mut tally))?;
     }
 
+    if mpi || args.is_empty() {
+        with_each_mpi(sh, args, &vars, &mut tally)?;
+    }
+
     tally.take_skips(&sh.read_file(&skips)?);
     let summary = tally.summary(std::env::var("CI").is_ok_and(|ci| ci == "true"));
     println!("\nsummary:");
@@ -74,8 +90,8 @@ pub(crate) fn test(
     Ok(summary.passed)
 }
 
-/// Tests `pm-mpi` once under each MPI, each in a target directory of its own: what is built with one
-/// does not run under the other.
+/// Tests what has to do with MPI once under each MPI, each in a target directory of its own: what is
+/// built with one does not run under the other. Arguments are for the tests of `pm-mpi`, alone then.
 fn with_each_mpi(
     sh: &Shell,
     args: &[String],
@@ -90,9 +106,14 @@ fn with_each_mpi(
         let target = root().join("target").join(folder);
         let mut vars = vars.to_vec();
         vars.extend([("MPICC", wrapper.into()), ("CARGO_TARGET_DIR", target.into_os_string())]);
-        let all: Vec<&str> =
-            ["test", "--no-fail-fast", "-p", "pm-mpi"].into_iter().chain(strs(args)).collect();
-        step(&format!("tests under {name}"), || cargo(sh, &all, &vars, tally))?;
+        let runs = if args.is_empty() { &UNDER_MPI[..] } else { &UNDER_MPI[..1] };
+        step(&format!("tests under {name}"), || {
+            runs.iter().try_for_each(|run| {
+                let begin = ["test", "--no-fail-fast"].into_iter();
+                let all: Vec<&str> = begin.chain(run.iter().copied()).chain(strs(args)).collect();
+                cargo(sh, &all, &vars, tally)
+            })
+        })?;
     }
     Ok(())
 }

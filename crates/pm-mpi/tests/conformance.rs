@@ -26,7 +26,7 @@ fn setup() -> Setup {
     let mut setup = Setup::new("mpi", capabilities, |n_workers| {
         Box::new(MpiManager::new(n_workers).expect("there is at least one"))
     });
-    if common::launcher(true).is_some() {
+    if common::launcher(&pm_mpi::library(), true).is_some() {
         setup.start_foreign = Some(start_foreign);
     }
     setup
@@ -34,7 +34,7 @@ fn setup() -> Setup {
 
 /// Starts two ranks by the launcher of the other MPI.
 fn start_foreign() -> Result<String, String> {
-    let launcher = common::launcher(true).expect("looked for before");
+    let launcher = common::launcher(&pm_mpi::library(), true).expect("looked for before");
     let mut command = common::mpirun(launcher, 2, &env::current_exe().expect("it runs"));
     let output = command.arg("--list").output().expect("the launcher starts");
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -47,7 +47,8 @@ fn start_foreign() -> Result<String, String> {
 fn main() {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let program = env::current_exe().expect("it runs");
-    let launcher = common::launcher(false).expect("an MPI comes with its launcher");
+    let launcher =
+        common::launcher(&pm_mpi::library(), false).expect("an MPI comes with its launcher");
     if env::var_os(ALONE).is_some() && env::var_os("POLYCHRON_CONFORMANCE_RANKS").is_none() {
         // An item has started this program again, to be a job of its own.
         let name = arguments.iter().find_map(|argument| argument.strip_prefix("size_"));

@@ -355,7 +355,8 @@ fn main() {
 
 /// Does a case as a job of its own, and looks how that ends.
 fn judge(case: &str, end: End, size: usize) -> Result<(), String> {
-    let launcher = common::launcher(false).expect("an MPI comes with its launcher");
+    let launcher =
+        common::launcher(&pm_mpi::library(), false).expect("an MPI comes with its launcher");
     let mut command = common::mpirun(launcher, size, &env::current_exe().expect("it runs"));
     command.arg(case).stdout(Stdio::piped()).stderr(Stdio::piped());
     let limit = if matches!(end, End::Success) { LIMIT } else { SOON };

@@ -1,10 +1,9 @@
 //! `polychron analyze`.
 
 use std::path::Path;
-use std::thread::available_parallelism;
 use std::time::Instant;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use polychron::Kernels;
 use polychron::gmf::KernelOptions;
 use polychron::gmf_pipeline::{
@@ -12,16 +11,18 @@ use polychron::gmf_pipeline::{
     KernelSet as _, RunControl, RunReport, Source, TimePoint, TimeSpan,
 };
 use polychron::jobdiv::Job;
-use polychron::pm::{CancelToken, ParallelManager, PmError};
+use polychron::pm::{CancelToken, ParallelManager};
 
-use crate::args::{AnalyzeArgs, CompatArg, KernelArg, ParallelArgs};
+use crate::args::{AnalyzeArgs, CompatArg, KernelArg};
+use crate::backend::BackendArgs;
+use crate::job::JobArgs;
 use crate::output::{Gaps, Interrupted, Usage, remark, say};
 use crate::timing::stamp;
 use crate::{interrupt, job, progress};
 
 pub(crate) fn run(args: &AnalyzeArgs) -> anyhow::Result<()> {
     let started = Instant::now();
-    let (job, launched) = job::job(&args.job)?;
+    let (job, launched) = job::job(&args.job, args.parallel.is_mpi(&args.job))?;
     let mut analysis = analysis(args)?;
     let kernel = kernel(args, &analysis)?;
     analysis.kernel = Some(kernel.clone());
@@ -29,7 +30,7 @@ pub(crate) fn run(args: &AnalyzeArgs) -> anyhow::Result<()> {
         error @ AnalysisError::Parameters(_) => anyhow::Error::new(error).context(files(args)),
         error => error.into(),
     })?;
-    let (manager, threads) = manager(&args.parallel, launched, &plan, job)?;
+    let (manager, threads) = manager(&args.parallel, &args.job, launched, &plan, job)?;
     let plan = plan.with_kernel(kernel.threads(threads));
     tracing::info!(
         "{} coherent integrations of {} samples in {} files, {} range gates, {} accelerations",
@@ -138,21 +139,17 @@ pub(crate) fn run_with_bar(
 
 /// The manager, and the threads that share one integration; neither more than have work to do.
 pub(crate) fn manager(
-    args: &ParallelArgs,
+    args: &BackendArgs,
+    given: &JobArgs,
     launched: bool,
     plan: &AnalysisPlan,
     job: Job,
 ) -> anyhow::Result<(Box<dyn ParallelManager>, usize)> {
     // A launcher starts as many processes as it has cores for.
     let asked = args.workers.or(launched.then_some(1));
-    let wanted = asked.unwrap_or_else(|| available_parallelism().map_or(1, usize::from));
+    let wanted = asked.unwrap_or_else(|| args.most_workers(given));
     let workers = wanted.min(n_integrations(plan, job).max(1));
-    let manager = polychron::create_parallel_manager(&args.backend, Some(workers))
-        .with_context(|| format!("--backend {}", args.backend))
-        .map_err(|error| match error.downcast_ref::<PmError>() {
-            Some(PmError::UnknownManager { .. }) => Usage::of(error),
-            _ => error,
-        })?;
+    let manager = args.manager(given, workers)?;
     let tell = |what, workers| {
         if asked.is_some_and(|asked| asked > workers) {
             tracing::info!("{workers} workers instead of {wanted}: there are no more {what}");

@@ -7,8 +7,10 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use polychron::gmf::{Method, Optimize, ZeroFrequency};
 use polychron::gmf_pipeline::simulate::{Dtype, Target};
 
+use crate::backend::BackendArgs;
 use crate::check::CheckArgs;
 use crate::inspect::InspectArgs;
+use crate::job::JobArgs;
 #[cfg(feature = "plot")]
 use crate::plot::PlotArgs;
 #[cfg(feature = "shared-times")]
@@ -122,35 +124,6 @@ pub(crate) struct DemoArgs {
     pub(crate) verbose: u8,
 }
 
-/// How results are computed beside one another.
-#[derive(Debug, Args)]
-pub(crate) struct ParallelArgs {
-    /// What the work is spread over: with `serial`, integrations follow one another and the
-    /// workers share the gates of each
-    #[arg(long, value_name = "NAME", default_value = DEFAULT_BACKEND)]
-    pub(crate) backend: String,
-    /// Workers [default: one for each core; one under mpirun and srun, and for `serial`]
-    #[arg(long, value_name = "N", value_parser = at_least_one)]
-    pub(crate) workers: Option<usize>,
-}
-
-pub(crate) const DEFAULT_BACKEND: &str =
-    if cfg!(feature = "threads") { "threads" } else { "serial" };
-
-/// Which part of the output files is computed: every N-th.
-#[derive(Debug, Args)]
-pub(crate) struct JobArgs {
-    /// Does the first, second, … of N equal parts; `env` takes it from a batch system's variables
-    #[arg(long, value_name = "I/N|env", conflicts_with_all = ["idx", "jobs"])]
-    pub(crate) job: Option<String>,
-    /// The same, counted from 0
-    #[arg(long, value_name = "I", requires = "jobs")]
-    pub(crate) idx: Option<usize>,
-    /// The number of parts for --idx
-    #[arg(long, value_name = "N", requires = "idx")]
-    pub(crate) jobs: Option<usize>,
-}
-
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -160,7 +133,7 @@ Examples:
   polychron analyze product uhf --relative_time -s 10 -o gmf
   polychron analyze product uhf --config cfg.ini -o gmf --optimize    also adds it to a finished run
   polychron analyze product uhf --config cfg.ini -o gmf --job 1/4     on the first of four machines
-  mpirun -np 4 polychron analyze product uhf --config cfg.ini -o gmf  each rank does a quarter
+  mpirun -np 4 polychron analyze product uhf --config cfg.ini -o gmf  each rank does its part
 
 Files that are complete, by manifest and checksum, are kept, so an interrupted run can be started
 again, also with another number of jobs. A folder holds one run: other parameters are refused,
@@ -235,7 +208,7 @@ pub(crate) struct AnalyzeArgs {
     #[arg(long, value_enum, value_name = "PROGRAM")]
     pub(crate) compat: Option<CompatArg>,
     #[command(flatten)]
-    pub(crate) parallel: ParallelArgs,
+    pub(crate) parallel: BackendArgs,
     #[command(flatten)]
     pub(crate) job: JobArgs,
     #[command(flatten)]

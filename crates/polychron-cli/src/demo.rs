@@ -14,7 +14,9 @@ use polychron::gmf_pipeline::{
 use polychron::jobdiv::Job;
 
 use crate::analyze::{manager, run_with_bar};
-use crate::args::{DEFAULT_BACKEND, DemoArgs, ParallelArgs};
+use crate::args::DemoArgs;
+use crate::backend::BackendArgs;
+use crate::job::JobArgs;
 use crate::output::say;
 use crate::timing::stamp;
 use crate::{interrupt, simulate};
@@ -72,8 +74,8 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<()> {
     stamp!("simulate");
 
     let plan = Analysis::of_product(&product, "rx", Some(&config))?.plan()?;
-    let parallel = ParallelArgs { backend: DEFAULT_BACKEND.to_owned(), workers: args.workers };
-    let (manager, _) = manager(&parallel, false, &plan, Job::WHOLE)?;
+    let parallel = BackendArgs::of_default(args.workers);
+    let (manager, _) = manager(&parallel, &JobArgs::default(), false, &plan, Job::WHOLE)?;
     say(format_args!(
         "\nThe filter searches {} range gates, {} accelerations and {} range rates in each of {} \
          coherent integrations of {} s, on {} workers.",

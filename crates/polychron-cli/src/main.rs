@@ -7,6 +7,7 @@
 
 mod analyze;
 mod args;
+mod backend;
 mod check;
 mod demo;
 mod files;
@@ -52,7 +53,7 @@ fn main() -> ExitCode {
     let has_output = matches!(cli.command, Command::Analyze(_) | Command::Demo(_));
     #[cfg(feature = "shared-times")]
     session::share();
-    match run(cli.command) {
+    match backend::enter(&cli.command).and_then(|()| run(cli.command)) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             output::complain(&error, has_output);

@@ -10,6 +10,7 @@
 //! | [`pm`]           | `pm-api`       | tasks, runs, results; the serial manager        |           |
 //! | `threads`        | `pm-threads`   | the manager on threads                          | `threads` |
 //! | `processes`      | `pm-proc`      | the manager on worker processes                 | `processes` |
+//! | `mpi`            | `pm-mpi`       | the manager on the ranks of an MPI job          | `mpi`     |
 //! | [`param_sweep`]  | `param-sweep`  | parameter sweeps, on any manager               |           |
 //! | [`digital_rf`]   | `digital-rf`   | reading and writing recordings                  |           |
 //! | [`gmf`]          | `gmf-api`      | parameters, grids and the reference of the filter |         |
@@ -86,6 +87,8 @@ pub use managers::{create_parallel_manager, managers};
 pub use param_sweep;
 pub use pm_api as pm;
 pub use pm_api::{register_spmd, register_task, task, worker_entry};
+#[cfg(feature = "mpi")]
+pub use pm_mpi as mpi;
 #[cfg(feature = "processes")]
 pub use pm_proc as processes;
 #[cfg(feature = "threads")]

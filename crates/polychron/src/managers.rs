@@ -2,8 +2,8 @@
 
 use pm_api::{ManagerOptions, ManagerRegistry, ParallelManager, PmError};
 
-/// The managers of this build, by name: `serial`, and `threads` and `processes` with the features of
-/// these names.
+/// The managers of this build, by name: `serial`, and `threads`, `processes` and `mpi` with the
+/// features of these names.
 #[must_use]
 pub fn managers() -> ManagerRegistry {
     let registry = ManagerRegistry::new();
@@ -11,6 +11,8 @@ pub fn managers() -> ManagerRegistry {
     let registry = registry.with("threads", pm_threads::ThreadsManager::create);
     #[cfg(feature = "processes")]
     let registry = registry.with("processes", pm_proc::ProcessesManager::create);
+    #[cfg(feature = "mpi")]
+    let registry = registry.with(pm_mpi::MpiManager::NAME, pm_mpi::MpiManager::create);
     registry
 }
 

@@ -28,9 +28,9 @@ const LEFT_BEHIND: [&str; 14] = [
     "HYDI",
 ];
 
-/// The launcher of the MPI that this program is built with, or of the other one.
-pub(crate) fn launcher(is_foreign: bool) -> Option<&'static str> {
-    let ours = pm_mpi::library().starts_with("Open MPI");
+/// The launcher of the MPI `library` that this program is built with, or of the other one.
+pub(crate) fn launcher(library: &str, is_foreign: bool) -> Option<&'static str> {
+    let ours = library.starts_with("Open MPI");
     let candidates = if ours != is_foreign {
         ["mpirun.openmpi", "mpirun", "orterun"]
     } else {

@@ -9,18 +9,18 @@ mod template;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::thread::available_parallelism;
 use std::time::Instant;
 
 use anyhow::{Context as _, bail};
 use clap::{ArgAction, Args};
 use polychron::param_sweep::{RowFailure, Sweep, failure_word, parse_parameter};
-use polychron::pm::{FailureKind, ParallelManager, PmError, RunOptions, Scatter as _, Schedule};
+use polychron::pm::{FailureKind, ParallelManager, RunOptions, Scatter as _, Schedule};
 
 use self::folder::{Entry, Folder, Journal};
 use self::task::{Plan, Program, Ran, Runner, variable};
 use crate::analyze::tell_some;
-use crate::args::{DEFAULT_BACKEND, JobArgs, at_least_one};
+use crate::backend::BackendArgs;
+use crate::job::JobArgs;
 use crate::output::{Gaps, Interrupted, Usage, say};
 use crate::shell::typed;
 use crate::timing::{TimesOut, stamp};
@@ -111,7 +111,7 @@ pub(crate) struct SweepArgs {
     retries: u32,
     /// Prints the commands, runs nothing
     #[arg(long)]
-    dry_run: bool,
+    pub(crate) dry_run: bool,
     /// Draws an output over the parameter that varies, or over both; a .png or .svg file
     #[cfg(feature = "plot")]
     #[arg(long, value_name = "FILE")]
@@ -120,14 +120,10 @@ pub(crate) struct SweepArgs {
     #[cfg(feature = "plot")]
     #[arg(long, value_name = "NAME", requires = "plot")]
     plot_output: Option<String>,
-    /// What the runs are spread over; a run is a process of its own in any case
-    #[arg(long, value_name = "NAME", default_value = DEFAULT_BACKEND)]
-    backend: String,
-    /// Runs at a time [default: one for each core; one under mpirun and srun, and for `serial`]
-    #[arg(long, value_name = "N", value_parser = at_least_one)]
-    workers: Option<usize>,
     #[command(flatten)]
-    job: JobArgs,
+    pub(crate) parallel: BackendArgs,
+    #[command(flatten)]
+    pub(crate) job: JobArgs,
     #[command(flatten)]
     pub(crate) times: TimesOut,
     /// Shows no progress bar and no summary
@@ -156,7 +152,7 @@ pub(crate) fn run(args: &SweepArgs) -> anyhow::Result<()> {
     if let Some(path) = &args.plot {
         crate::plot::sweep::check(path, &plan.design)?;
     }
-    let (job, launched) = job::job(&args.job)?;
+    let (job, launched) = job::job(&args.job, args.parallel.is_mpi(&args.job))?;
     let n_rows = job.tasks(plan.design.len()).len();
     if args.dry_run {
         dry_run(&runner, job.tasks(plan.design.len()));
@@ -311,15 +307,10 @@ fn manager(
     launched: bool,
     n_rows: usize,
 ) -> anyhow::Result<Box<dyn ParallelManager>> {
-    let backend = &args.backend;
-    let asked = args.workers.or(launched.then_some(1));
-    let wanted = asked.unwrap_or_else(|| available_parallelism().map_or(1, usize::from));
-    polychron::create_parallel_manager(backend, Some(wanted.min(n_rows.max(1))))
-        .with_context(|| format!("--backend {backend}"))
-        .map_err(|error| match error.downcast_ref::<PmError>() {
-            Some(PmError::UnknownManager { .. }) => Usage::of(error),
-            _ => error,
-        })
+    let SweepArgs { parallel, job, .. } = args;
+    let asked = parallel.workers.or(launched.then_some(1));
+    let wanted = asked.unwrap_or_else(|| parallel.most_workers(job));
+    parallel.manager(job, wanted.min(n_rows.max(1)))
 }
 
 /// The row of a point whose worker is gone.
