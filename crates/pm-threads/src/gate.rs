@@ -112,9 +112,9 @@ impl Gate {
         if word & COUNT < self.n {
             return self.wait(time, own, certain);
         }
-        let all_bare = word / BARE & COUNT == self.n;
+        let all_bare = (word / BARE) & COUNT == self.n;
         let mark = if all_bare { ALL_BARE } else { 0 };
-        self.word.store((time + 1) << TIME | mark, Ordering::SeqCst);
+        self.word.store(((time + 1) << TIME) | mark, Ordering::SeqCst);
         if self.n_sleepers.load(Ordering::SeqCst) > 0 {
             self.wake();
         }
@@ -324,7 +324,7 @@ mod tests {
                     scope.spawn(move || {
                         for time in 0..3000_usize {
                             // Every combination of the three, again and again.
-                            let is_bare = |rank: usize| (time % 8) >> rank & 1 == 0;
+                            let is_bare = |rank: usize| ((time % 8) >> rank) & 1 == 0;
                             let all = (0..3).all(is_bare);
                             assert_eq!(gate.meet(is_bare(rank)), Some(all), "{policy:?}, {time}");
                         }
