@@ -24,18 +24,21 @@
 //! first, all of one run in turns; criterion's own figures follow.
 
 #![forbid(unsafe_code)]
-#![expect(clippy::print_stderr, reason = "the comparison has no other place to go to")]
 
 use std::fs::File;
 use std::hint::black_box;
-use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::FileExt as _;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use gtimer_core::{Clock as _, Loop, LoopOptions, Settings, SystemClock, Timer, Times, name};
+use gtimer_core::{
+    Clock as _, Loop, LoopOptions, Settings, StampTimes, SystemClock, Timer, Times, name,
+};
 use ipc_channel::ipc::{self, IpcReceiver, IpcSender};
+use polychron_bench::compare::{
+    Cost, Engine, Side, compare, engine, is_comparing, is_measuring, python, seconds,
+};
 use shm_times::{Reader, Session, Snapshot, publish_histograms_in, publish_in};
 
 /// Timers that share their times, each with a file of its own, as processes have them.
@@ -86,8 +89,9 @@ impl Scene {
             let mut read: Vec<&Times> = trees(&snapshot).collect();
             let mut own: Vec<Times> = self.timers.iter_mut().map(|timer| timer.times()).collect();
             assert_eq!((read.len(), own.len()), (PROCESSES, PROCESSES));
-            read.sort_by(|a, b| a.stamps_sum.total_cmp(&b.stamps_sum));
-            own.sort_by(|a, b| a.stamps_sum.total_cmp(&b.stamps_sum));
+            // By what does not depend on the rate, of which there may be a better one by the next.
+            read.sort_by(|a, b| shape(a).total_cmp(&shape(b)));
+            own.sort_by(|a, b| shape(a).total_cmp(&shape(b)));
             for (read, own) in read.into_iter().zip(&own) {
                 assert_eq!(read.stamps.len(), NODES - 1);
                 // The rate of the clock is measured again by whoever reads; one rate for all.
@@ -131,6 +135,12 @@ fn timer(session: &Session) -> Timer {
     timer
 }
 
+/// What tells a timer from others, whatever a tick is: how its time is spread over its stamps.
+fn shape(times: &Times) -> f64 {
+    let moment = |(at, stamp): (u32, &StampTimes)| f64::from(at) * stamp.cum;
+    (0..).zip(&times.stamps).map(moment).sum::<f64>() / times.stamps_sum
+}
+
 fn trees(snapshot: &Snapshot) -> impl Iterator<Item = &Times> {
     snapshot.processes.iter().flat_map(|process| &process.lanes).map(|lane| &lane.times)
 }
@@ -162,137 +172,60 @@ impl Channel {
     /// How long it takes, without the making of what is sent.
     fn seconds(&self) -> f64 {
         let trees = self.trees.clone();
-        seconds(|| self.pass(trees))
+        seconds(|| drop(self.pass(trees)))
     }
 }
 
-/// `multiprocessing.Queue` in Python, by [mp_queue.py](../engines/mp_queue.py).
-struct Queue {
-    child: Child,
-    ask: Option<ChildStdin>,
-    answers: BufReader<ChildStdout>,
+/// `multiprocessing.Queue` in Python, by [mp_queue.py](../engines/mp_queue.py); `None` where there
+/// is no Python.
+fn queue() -> Option<Engine> {
+    let command = python().map(|python| {
+        let mut command = Command::new(python);
+        command.arg(engine("mp_queue.py")).args([PROCESSES, NODES - 1].map(|n| n.to_string()));
+        command
+    });
+    Engine::start("multiprocessing.Queue", command)
 }
 
-impl Queue {
-    /// `None` where there is no Python.
-    fn start() -> Option<Self> {
-        let Some(python) = std::env::var_os("POLYCHRON_PYTHON") else {
-            eprintln!("skipped: multiprocessing.Queue, POLYCHRON_PYTHON is not set");
-            return None;
-        };
-        let mut child = Command::new(python)
-            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/engines/mp_queue.py"))
-            .args([PROCESSES, NODES - 1].map(|n| n.to_string()))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("POLYCHRON_PYTHON can be started");
-        let ask = child.stdin.take();
-        let answers = BufReader::new(child.stdout.take().expect("is piped"));
-        let mut queue = Self { child, ask, answers };
-        let expected = format!("{PROCESSES} {}", PROCESSES * (NODES - 1));
-        assert_eq!(queue.ask("check"), expected, "the queue passes something else");
-        Some(queue)
-    }
-
-    fn ask(&mut self, what: &str) -> String {
-        let ask = self.ask.as_mut().expect("not stopped");
-        writeln!(ask, "{what}").expect("it listens");
-        let mut line = String::new();
-        self.answers.read_line(&mut line).expect("it answers");
-        line.trim().to_owned()
-    }
-}
-
-impl Drop for Queue {
-    fn drop(&mut self) {
-        // It ends with its input.
-        self.ask = None;
-        let _ = self.child.wait();
-    }
-}
-
-/// The median and the least of the times that something took, in µs.
-#[derive(Clone, Copy)]
-struct Cost {
-    median: f64,
-    best: f64,
-}
-
-/// Runs all sides in turns.
-fn turns<const N: usize>(n: usize, mut sides: [&mut dyn FnMut() -> f64; N]) -> [Cost; N] {
-    let mut times = [(); N].map(|()| Vec::with_capacity(n));
-    for _ in 0..n {
-        for (side, times) in sides.iter_mut().zip(&mut times) {
-            times.push(1e6 * side());
-        }
-    }
-    times.map(|mut times| {
-        times.sort_by(f64::total_cmp);
-        Cost { median: times[n / 2], best: times[0] }
-    })
-}
-
-fn seconds<T>(work: impl FnOnce() -> T) -> f64 {
-    let start = Instant::now();
-    black_box(work());
-    start.elapsed().as_secs_f64()
-}
-
-/// The same, without what it takes to drop what was made.
-fn seconds_until<T>(work: impl FnOnce() -> T) -> f64 {
-    let start = Instant::now();
-    let made = black_box(work());
-    let seconds = start.elapsed().as_secs_f64();
-    drop(made);
-    seconds
+/// Seconds for each of a block of operations.
+fn each(operations: impl FnOnce()) -> f64 {
+    seconds(operations) / BLOCK as f64
 }
 
 /// A stamp that is shared beside one that is not and a bare reading of the clock.
-fn print_stamps(n: usize) {
+fn compare_stamps(n: usize) {
     let session = Session::create().expect("there is a tmpfs");
     let clock = SystemClock::new();
     let (mut shared, mut own) = (timer(&session), Timer::new("root"));
     own.set_settings(Settings { unique: false, ..Settings::default() });
     let stamps = |timer: &mut Timer| {
-        seconds(|| (0..BLOCK).for_each(|_| timer.stamp(name!("a")).map(drop).expect("it runs")))
+        each(|| (0..BLOCK).for_each(|_| timer.stamp(name!("a")).map(drop).expect("it runs")))
     };
-    let [bare, own, shared_cost] = turns(
-        n,
-        [
-            &mut || {
-                seconds(|| {
-                    for _ in 0..BLOCK {
-                        black_box(clock.ticks());
-                    }
-                })
-            },
-            &mut || stamps(&mut own),
-            &mut || stamps(&mut shared),
-        ],
-    );
+    let is = if clock.is_counter() { "rdtsc" } else { "monotonic clock (no rdtsc here)" };
+    let sides = vec![
+        Side::new(is, || {
+            each(|| {
+                for _ in 0..BLOCK {
+                    black_box(clock.ticks());
+                }
+            })
+        }),
+        Side::new("stamp", || stamps(&mut own)),
+        Side::new("stamp, shared", || stamps(&mut shared)),
+    ];
+    let bare = compare("a stamp (wanted: shared, 1.45 x rdtsc)", n, sides)[0];
     let snapshot = session.snapshot().expect("can be read");
     let seen = trees(&snapshot).next().expect("it is shared").stamps[0].itr_num;
     assert!(seen > 0, "nothing was shared");
-    let ns = |cost: Cost| 1e3 * cost.median / BLOCK as f64;
-    let ratio = |cost: Cost| (cost.median / bare.median, cost.best / bare.best);
-    let is = if clock.is_counter() { "rdtsc" } else { "monotonic clock (no rdtsc here)" };
-    for (what, cost) in [("stamp", own), ("stamp, shared (wanted: 1.45)", shared_cost)] {
-        let (middle, best) = ratio(cost);
-        eprintln!(
-            "{what}: {:.2} ns, {is} {:.2} ns, ratio {middle:.2} (at best {best:.2})",
-            ns(cost),
-            ns(bare)
-        );
-    }
     drop(shared);
-    print_iterations(&session, n, bare);
+    compare_iterations(&session, n, bare);
     let _ = session.end();
 }
 
 /// What a histogram adds to a shared stamp: passes of a loop with one stamp each, since outside of
 /// loops a stamp is one iteration however often it comes.
-fn print_iterations(session: &Session, n: usize, bare: Cost) {
+#[expect(clippy::print_stderr, reason = "a line below a table")]
+fn compare_iterations(session: &Session, n: usize, bare: Cost) {
     let mut shared = timer(session);
     let mut counted = Timer::new("root");
     counted.publish_to(publish_histograms_in(session).expect("there is room"));
@@ -303,32 +236,36 @@ fn print_iterations(session: &Session, n: usize, bare: Cost) {
         timer.loop_enter(timed).expect("it runs");
     }
     let ([first, second], [first_loop, second_loop]) = (timers, loops.each_mut());
+    let mut n_blocks = 0;
     let passes = |timer: &mut Timer, timed: &mut Loop| {
-        seconds(|| {
+        each(|| {
             for _ in 0..BLOCK {
                 timer.loop_next(timed).expect("it is entered");
                 timer.stamp(name!("a")).map(drop).expect("it runs");
             }
         })
     };
-    let [shared, with] =
-        turns(n, [&mut || passes(first, first_loop), &mut || passes(second, second_loop)]);
+    let sides = vec![
+        Side::new("shared", || passes(first, first_loop)),
+        Side::new("shared, with a histogram", || {
+            n_blocks += 1;
+            passes(second, second_loop)
+        }),
+    ];
+    let costs = compare("a pass with a stamp", n, sides);
     let snapshot = session.snapshot().expect("can be read");
     let lanes = snapshot.processes.iter().flat_map(|process| &process.lanes);
     let counts: Vec<u64> = lanes.flat_map(|lane| &lane.histograms).map(|one| one.count()).collect();
-    assert_eq!(counts, [BLOCK * n as u64], "one of them has a histogram");
-    let ns = |us: f64| 1e3 * us / BLOCK as f64;
+    assert_eq!(counts, [BLOCK * n_blocks], "one of them has a histogram");
+    let [without, with] = [0, 1].map(|side| costs[side]);
     eprintln!(
-        "pass with a stamp, shared: {:.2} ns, with a histogram {:.2} ns: {:.2} ns more, {:.2} of a bare reading (at best {:.2})",
-        ns(shared.median),
-        ns(with.median),
-        ns(with.median - shared.median),
-        (with.median - shared.median) / bare.median,
-        (with.best - shared.best) / bare.best
+        "  the histogram: {:.2} of a bare reading of the clock (at best {:.2})",
+        (with.median - without.median) / bare.median,
+        (with.best - without.best) / bare.best
     );
 }
 
-fn print_looks(scene: &mut Scene, n: usize) {
+fn compare_looks(scene: &mut Scene, n: usize) {
     let files = scene.files();
     let session = scene.session.clone();
     let mut buffer = vec![0; USED_BYTES];
@@ -342,105 +279,66 @@ fn print_looks(scene: &mut Scene, n: usize) {
         assert!(refresh(&mut reader) >= PROCESSES * NODES);
         reader
     };
+    let what = format!("{PROCESSES} x {NODES} nodes");
     // Trees apart: the allocator puts in order what they give back only at the next large request,
     // which would be that of whoever looks at numbers after them.
-    let [trees, trees_cold] = turns(
-        n,
-        [&mut || seconds(|| tree.snapshot().expect("can be read")), &mut || {
-            seconds(|| session.snapshot().expect("can be read"))
-        }],
-    );
+    let sides = vec![
+        Side::new("files open", || seconds(|| drop(tree.snapshot().expect("can be read")))),
+        Side::new("cold", || seconds(|| drop(session.snapshot().expect("can be read")))),
+    ];
+    compare(&format!("a look at {what}: trees"), n, sides);
     drop(cold_reader());
-    let [bare, unchanged, changed, cold, closed] = turns(
-        n,
-        [
-            &mut || {
-                seconds(|| {
-                    for file in &files {
-                        file.read_exact_at(&mut buffer, 0).expect("can be read");
-                        black_box(&buffer);
-                    }
-                })
-            },
-            &mut || {
-                refresh(&mut idle);
-                seconds(|| refresh(&mut idle))
-            },
-            &mut || {
-                scene.stamp();
-                seconds(|| refresh(&mut kept))
-            },
-            &mut || seconds_until(cold_reader),
-            &mut || seconds(cold_reader),
-        ],
-    );
-    let what = format!("{PROCESSES} x {NODES} nodes");
-    for (name, cost) in [
-        ("numbers, files open, none changed (wanted: 100)", unchanged),
-        ("numbers, files open, all changed (wanted: 100)", changed),
-        ("numbers, cold (wanted: 250)", cold),
-        ("numbers, cold, closed", closed),
-        ("trees, files open", trees),
-        ("trees, cold", trees_cold),
-    ] {
-        eprintln!(
-            "{what}, {name}: {:.0} us (at best {:.0}), bare reads {:.0} us, ratio {:.2} (at best {:.2})",
-            cost.median,
-            cost.best,
-            bare.median,
-            cost.median / bare.median,
-            cost.best / bare.best
-        );
-    }
+    let sides = vec![
+        Side::new("bare reads of all nodes, files open", || {
+            seconds(|| {
+                for file in &files {
+                    file.read_exact_at(&mut buffer, 0).expect("can be read");
+                    black_box(&buffer);
+                }
+            })
+        }),
+        Side::new("files open, none changed (100 us)", || {
+            refresh(&mut idle);
+            seconds(|| refresh(&mut idle))
+        }),
+        Side::new("files open, all changed (100 us)", || {
+            scene.stamp();
+            seconds(|| refresh(&mut kept))
+        }),
+        Side::new("cold (250 us)", || seconds(cold_reader)),
+        Side::new("cold, closed", || seconds(|| drop(cold_reader()))),
+    ];
+    compare(&format!("a look at {what}: numbers (wanted in brackets)"), n, sides);
 }
 
 /// The same trees by other ways.
-fn print_others(scene: &Scene, n: usize) {
+fn compare_others(scene: &Scene, n: usize) {
     let session = &scene.session;
     let channel = Channel::new(session);
-    let mut reader = Reader::new(session);
-    reader.snapshot().expect("can be read");
-    let mut queue = Queue::start();
-    let mut python = || match &mut queue {
-        Some(queue) => queue.ask("time").parse().expect("a number of seconds"),
-        None => f64::NAN,
-    };
-    let mut numbers = Reader::new(session);
-    let [ours, numbers, channel, python] = turns(
-        n,
-        [
-            &mut || seconds(|| reader.snapshot().expect("can be read")),
-            &mut || seconds(|| numbers.refresh().expect("can be read")),
-            &mut || channel.seconds(),
-            &mut python,
-        ],
-    );
-    for (name, theirs) in [("ipc-channel", channel), ("multiprocessing.Queue", python)] {
-        if theirs.median.is_nan() {
-            continue;
-        }
-        eprintln!(
-            "{name}: {:.0} us, numbers {:.0} us, ratio {:.1} (at best {:.1}); trees {:.0} us, ratio {:.1} (at best {:.1})",
-            theirs.median,
-            numbers.median,
-            theirs.median / numbers.median,
-            theirs.best / numbers.best,
-            ours.median,
-            theirs.median / ours.median,
-            theirs.best / ours.best
-        );
+    let [mut numbers, mut tree] = [(); 2].map(|()| Reader::new(session));
+    tree.snapshot().expect("can be read");
+    let mut queue = queue();
+    let n_stamps = PROCESSES * (NODES - 1);
+    let mut sides = vec![
+        Side::new("numbers", || seconds(|| numbers.refresh().expect("can be read"))),
+        Side::new("trees", || seconds(|| drop(tree.snapshot().expect("can be read")))),
+        Side::new("ipc-channel", || channel.seconds()),
+    ];
+    if let Some(queue) = &mut queue {
+        let name = queue.name().to_owned();
+        sides.push(Side::new(name, move || queue.ask("trees", format!("{PROCESSES} {n_stamps}"))));
     }
+    compare("what 64 timers measured, to another process", n, sides);
 }
 
 fn sharing(c: &mut Criterion) {
     let mut scene = Scene::new();
     scene.check();
-    // Cargo asks for a measurement by `--bench`; without it, once is enough.
-    let n = if std::env::args().any(|arg| arg == "--bench") { TURNS } else { 1 };
-    if !std::env::args().any(|arg| arg == "--list") {
-        print_others(&scene, n);
-        print_stamps(n);
-        print_looks(&mut scene, n);
+    if is_comparing() {
+        let n = if is_measuring() { TURNS } else { 1 };
+        compare_others(&scene, n);
+        compare_stamps(n);
+        compare_looks(&mut scene, n);
     }
     let mut group = c.benchmark_group("shm");
     group.sample_size(20).measurement_time(Duration::from_secs(1));

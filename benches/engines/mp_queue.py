@@ -3,9 +3,9 @@
 Usage: mp_queue.py PROCESSES STAMPS
 
 A child process holds PROCESSES trees of STAMPS stamps each, as dictionaries, which cost less to
-pickle than gtimer's own objects. For a line "check" on its standard input this answers with the
-number of trees that came through the queue and the sum of their iterations; for a line "time" with
-the seconds of wall clock from the asking to the last tree.
+pickle than gtimer's own objects. This says "ready"; then it answers each line on its standard input
+with the seconds of wall clock from the asking to the last tree, the number of trees that came
+through the queue, and the sum of their iterations.
 """
 
 import multiprocessing
@@ -38,16 +38,14 @@ def main():
     args = (requests, queue, n_processes, n_stamps)
     child = multiprocessing.Process(target=send, args=args, daemon=True)
     child.start()
-    for line in sys.stdin:
+    print("ready", flush=True)
+    for _ in sys.stdin:
         begin = time.perf_counter()
         requests.put(True)
         trees = [queue.get(timeout=30) for _ in range(n_processes)]
         seconds = time.perf_counter() - begin
-        if line.strip() == "check":
-            total = sum(sum(each["stamps"]["itr_num"].values()) for each in trees)
-            print(len(trees), total, flush=True)
-        else:
-            print(seconds, flush=True)
+        total = sum(sum(each["stamps"]["itr_num"].values()) for each in trees)
+        print(seconds, len(trees), total, flush=True)
     requests.put(False)
     child.join(timeout=30)
 

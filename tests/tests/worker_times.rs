@@ -360,7 +360,12 @@ fn die(then: Then, kind: FailureKind) {
 }
 
 fn killed() {
-    die(Then::Kill, FailureKind::Killed { signal: 9 });
+    die_again(Then::Kill, FailureKind::Killed { signal: 9 });
+}
+
+/// The same, and in a second run of the same processes.
+fn die_again(then: Then, kind: FailureKind) {
+    die(then, kind);
     // In their second run, what they did in the first counts there only.
     let manager = polychron::processes::processes(2).unwrap();
     timer::reset_root().unwrap();
@@ -368,7 +373,7 @@ fn killed() {
     let (_other, second) = log();
     run(&manager, vec![Then::Tell; 10], &first);
     stamp!("first").unwrap();
-    let tasks = [vec![Then::Tell; 5], vec![Then::Kill; 1], vec![Then::Tell; 5]].concat();
+    let tasks = [vec![Then::Tell; 5], vec![then; 1], vec![Then::Tell; 5]].concat();
     assert_eq!(run(&manager, tasks, &second), 1);
     stamp!("second").unwrap();
     let times = timer::times();
@@ -377,7 +382,7 @@ fn killed() {
 }
 
 fn exited() {
-    die(Then::Exit, FailureKind::Exited { code: 7 });
+    die_again(Then::Exit, FailureKind::Exited { code: 7 });
 }
 
 /// The sessions that this process, or the one of that number, has made.

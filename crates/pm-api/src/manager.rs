@@ -50,6 +50,10 @@ pub trait Running {
     /// Lets workers pause when [`Run::buffer`] finished chunks wait for [`next`](Self::next).
     fn bound(&mut self);
 
+    /// Says that the caller does nothing with a chunk before the run is over, so that it need not
+    /// be woken for each.
+    fn whole(&mut self) {}
+
     /// Tells, after the last chunk, what else there is to know.
     fn end(&mut self) -> RunEnd;
 

@@ -133,6 +133,9 @@ impl<O: 'static> Pending<O> {
     /// [`PmError`] if the manager itself failed. Failures of tasks are values in the result.
     #[doc(alias = "results_from_local_tree")]
     pub fn gather(mut self) -> Result<Gathered<O>, PmError> {
+        if self.progress.is_none() && self.on_error != OnError::Stop {
+            self.running.whole();
+        }
         let mut chunks = Vec::new();
         let summary = self.drive(|chunk| {
             chunks.push(chunk);

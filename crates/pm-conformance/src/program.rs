@@ -23,9 +23,22 @@ const FOLDER: &str = "POLYCHRON_CONFORMANCE_LOG";
 const VARIANT: &str = "POLYCHRON_CONFORMANCE_VARIANT";
 
 /// How soon a program has to be over, and everything with it, after what ended it.
-pub(crate) const SOON: Duration = Duration::from_secs(2);
-/// On a machine that has much else to do, a program gets its turn that much later.
-const ALLOWANCE: u32 = 5;
+const SOON: Duration = Duration::from_secs(2);
+/// The most of the machine's load, as threads for each CPU, that is an excuse for being later.
+const MOST_LOAD: f64 = 5.0;
+
+/// How soon it has to be over on this machine now: as much later as each CPU has threads to run
+/// beside it, since it gets its turn that much later.
+fn soon() -> Duration {
+    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    // The average of a minute first, and fourth those that run just now, of all that there are.
+    let number = |field: usize| -> Option<f64> {
+        text.split_whitespace().nth(field)?.split('/').next()?.parse().ok()
+    };
+    let n_threads = number(0).into_iter().chain(number(3)).fold(0.0, f64::max);
+    let n_cpus = thread::available_parallelism().map_or(1, usize::from);
+    SOON.mul_f64((n_threads / n_cpus as f64).clamp(1.0, MOST_LOAD))
+}
 
 /// A program that can be started.
 pub(crate) struct Program {
@@ -138,9 +151,10 @@ impl Started {
             if left.is_empty() {
                 return;
             }
-            if since.elapsed() > ALLOWANCE * SOON {
+            let waited = since.elapsed();
+            if waited > SOON && waited > soon() {
                 left.iter().for_each(|(pid, _)| end_process(pid));
-                panic!("still alive after {:?}: {left:?}", ALLOWANCE * SOON);
+                panic!("still alive after {waited:?}: {left:?}");
             }
             thread::sleep(Duration::from_millis(1));
         }
@@ -164,7 +178,7 @@ impl Ended {
         {
             println!("{what}: nobody was left after {:.1?}", self.after);
         }
-        assert!(self.after < ALLOWANCE * SOON, "{what} took {:?}: {}", self.after, self.text);
+        assert!(self.after < soon(), "{what} took {:?}: {}", self.after, self.text);
     }
 
     pub(crate) fn assert_success(&self) {

@@ -40,8 +40,6 @@ pub(crate) struct Driver {
     pool: Pool,
     /// Where the workers share their times; ends when the pool has.
     times: Option<SharedTimes>,
-    /// How many runs the process of each worker has timed.
-    n_timed: Vec<u64>,
     /// What each worker listens to besides orders; none if it does not listen yet.
     lines: Vec<Option<Line>>,
     /// What all workers take chunks from.
@@ -64,7 +62,6 @@ impl Driver {
         Ok(Self {
             pool,
             times,
-            n_timed: vec![0; n_workers],
             lines: (0..n_workers).map(|_| None).collect(),
             posted: Posted::new()?,
             grace,
@@ -139,10 +136,7 @@ impl Driver {
             }
             drop(slot);
             match self.pool.wait(until) {
-                Ok(Event::Exited { worker, .. }) => {
-                    self.lines[worker] = None;
-                    self.n_timed[worker] = 0;
-                }
+                Ok(Event::Exited { worker, .. }) => self.lines[worker] = None,
                 Ok(_) => {}
                 Err(_) => return None,
             }
@@ -515,10 +509,7 @@ impl Course<'_> {
             return;
         };
         match answer {
-            Answer::Timed => {
-                self.seats[rank].timed = self.driver.pool.pid(rank);
-                self.driver.n_timed[rank] += 1;
-            }
+            Answer::Timed => self.seats[rank].timed = self.driver.pool.pid(rank),
             Answer::Built => {
                 let seat = &mut self.seats[rank];
                 seat.has_model = true;

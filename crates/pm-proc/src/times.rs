@@ -4,13 +4,14 @@
 //! all iterations. What it measures on the way is in a session of shm-times, too: whoever looks
 //! sees it grow, and what was finished when a worker was killed is taken from there.
 
+use std::cell::Cell;
 use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 
-use gtimer_core::{SystemClock, Times};
+use gtimer_core::{SystemClock, Times, thread as timer};
 use pm_api::backend::{report_of_lost, times_workers};
-use shm_times::{Label, ProcessTimes, SESSION_VARIABLE, Session, set_label};
+use shm_times::{Label, LaneTimes, ProcessTimes, SESSION_VARIABLE, Session, set_label};
 use worker_process::Leftover;
 
 /// The session in which the workers of a pool share their times.
@@ -45,21 +46,46 @@ impl SharedTimes {
     }
 
     /// What a worker that died measured in the run that it was at, in place of its report. `name`
-    /// is that of its timer; `first` says that it was at no run before this one.
-    pub(crate) fn of_lost(&self, pid: u32, name: &str, first: bool) -> Option<Vec<u8>> {
+    /// is that of its timer.
+    pub(crate) fn of_lost(&self, pid: u32, name: &str) -> Option<Vec<u8>> {
         let snapshot = self.session.snapshot().ok()?;
         let of_pid = snapshot.processes.iter().filter(|process| process.pid == pid);
         let process: &ProcessTimes = of_pid.max_by_key(|process| process.began)?;
         // Its first thread does the tasks. If that ended in good order, by a call of `exit`, its
-        // times were added to those of earlier runs, and cannot be told from these. Its root may
-        // still have the name there that it had at first.
-        let lane = process.lanes.iter().find(|lane| lane.tid == pid).or_else(|| {
-            let ended = process.lanes.iter().filter(|lane| lane.tid == 0 && first);
-            ended.max_by(|a, b| a.times.total.total_cmp(&b.times.total))
-        });
-        let times = Times { name: name.to_owned(), ..lane?.times.clone() };
-        report_of_lost(&times)
+        // times are among those of ended threads, under a name of their own: see `exits_apart`.
+        let exited = |lane: &&LaneTimes| lane.tid == 0 && lane.times.name == EXITED;
+        let lane = process.lanes.iter().find(|lane| lane.tid == pid);
+        let lane = lane.or_else(|| process.lanes.iter().find(exited))?;
+        report_of_lost(&Times { name: name.to_owned(), ..lane.times.clone() })
     }
+}
+
+/// What the timer of a worker is called that ended its process in the middle of a run.
+const EXITED: &str = "exited";
+
+/// Renames the timer of the thread when that ends, if it is to.
+struct Apart(Cell<bool>);
+
+impl Drop for Apart {
+    fn drop(&mut self) {
+        if self.0.get() {
+            // Refused inside of a call of the timer, which a task has ended the process in.
+            let _ = timer::rename_root(EXITED);
+        }
+    }
+}
+
+thread_local! {
+    static APART: Apart = const { Apart(Cell::new(false)) };
+}
+
+/// Says whether the thread is at a run: if a task ends the process then, by `exit`, what it measured
+/// is not added to what was measured in earlier runs, which were reported.
+///
+/// What is local to a thread is dropped in the reverse order of its first use, so this is called
+/// first when the thread has its timer.
+pub(crate) fn exits_apart(is_at_run: bool) {
+    APART.with(|apart| apart.0.set(is_at_run));
 }
 
 impl Drop for SharedTimes {

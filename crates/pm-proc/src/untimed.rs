@@ -16,12 +16,14 @@ impl SharedTimes {
         match self.0 {}
     }
 
-    pub(crate) fn of_lost(&self, _: u32, _: &str, _: bool) -> Option<Vec<u8>> {
+    pub(crate) fn of_lost(&self, _: u32, _: &str) -> Option<Vec<u8>> {
         match self.0 {}
     }
 }
 
 pub(crate) fn label(_: usize, _: usize) {}
+
+pub(crate) fn exits_apart(_: bool) {}
 
 pub(crate) fn greeting() -> Vec<u8> {
     Vec::new()

@@ -230,6 +230,7 @@ impl Server {
                         run_started(task, n_workers).map(|watch| watch.worker_started(rank));
                     if watch.is_some() {
                         crate::times::label(rank, n_workers);
+                        crate::times::exits_apart(true);
                         self.worker.send(&frame(&Answer::Timed, &[]), &[])?;
                     }
                     let (task, model, retired) = (task.to_owned(), None, false);
@@ -324,7 +325,9 @@ impl Server {
         let mut run = self.run.take()?;
         run.leave_group("it has no more tasks");
         run.drop_model();
-        run.watch.take().and_then(WorkerWatch::ended)
+        let report = run.watch.take().and_then(WorkerWatch::ended);
+        crate::times::exits_apart(false);
+        report
     }
 
     fn chunk(&mut self, chunk: &Chunk, params: &Params<'_>) -> Result<(), LinkError> {

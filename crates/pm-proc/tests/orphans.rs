@@ -26,10 +26,10 @@ const MARK: &str = "POLYCHRON_ORPHANS_MARK";
 /// How many rounds there are.
 const ROUNDS: &str = "POLYCHRON_ORPHANS_ROUNDS";
 
-/// How soon everybody has to be gone, and how much longer that may take where there is much else to
-/// do.
+/// How soon everybody has to be gone, where the machine has nothing else to do ...
 const SOON: Duration = Duration::from_secs(2);
-const ALLOWANCE: u32 = 5;
+/// ... and at most so many times that where it has: see [`soon`].
+const MOST_LOAD: f64 = 5.0;
 
 /// What goes on while the program is killed.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -243,7 +243,7 @@ fn kill_at_random(scene: Scene, round: usize, random: &mut Random) -> (usize, Du
         if left.is_empty() {
             return (n, begin.elapsed());
         }
-        if begin.elapsed() > ALLOWANCE * SOON {
+        if begin.elapsed() > SOON && begin.elapsed() > soon() {
             let name = |pid: &u32| fs::read_to_string(format!("/proc/{pid}/comm"));
             let names: Vec<_> = left.iter().map(|pid| (*pid, name(pid))).collect();
             let numbers = left.iter().map(u32::to_string);
@@ -252,6 +252,18 @@ fn kill_at_random(scene: Scene, round: usize, random: &mut Random) -> (usize, Du
         }
         std::thread::yield_now();
     }
+}
+
+/// How soon everybody has to be gone just now: as much later as each CPU has other threads to run.
+fn soon() -> Duration {
+    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    // The average of a minute first, and fourth those that run now, of all that there are.
+    let number = |field: usize| -> Option<f64> {
+        text.split_whitespace().nth(field)?.split('/').next()?.parse().ok()
+    };
+    let n_threads = number(0).into_iter().chain(number(3)).fold(0.0, f64::max);
+    let n_cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    SOON.mul_f64((n_threads / n_cpus as f64).clamp(1.0, MOST_LOAD))
 }
 
 fn is_running(program: &mut Child) -> bool {

@@ -1,7 +1,7 @@
 //! A barrier that can be given up.
 
 use std::hint;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 /// How members of a [`ThreadGroup`](crate::ThreadGroup) wait for each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum WaitPolicy {
-    /// Spinning, about as long as it takes to wake a sleeping thread (50 µs) and shorter where that
-    /// was in vain lately, then letting others run a few times, then sleeping. Where there are more
-    /// members than CPUs, it does not spin.
+    /// Spinning, about twice as long as it takes to wake a sleeping thread (50 µs) and shorter where
+    /// waits were long lately, then letting others run a few times, then sleeping. Where there are
+    /// more members than CPUs, or spinning was in vain again and again, it does not spin.
     #[default]
     Adaptive,
     /// Spinning until the others come. The quickest where every member has a CPU of its own, and
@@ -21,23 +21,40 @@ pub enum WaitPolicy {
     Block,
 }
 
-/// Waking a sleeping thread takes 20 to 50 µs on the machines we know, so spinning longer than that
-/// could not win, and spinning as long loses at most as much again.
-const SPIN: Duration = Duration::from_micros(50);
-/// So long it spins at least, lest it never learns that spinning is of use again.
+/// Waking a sleeping thread takes 20 to 50 µs on the machines we know. Who was woken comes that late
+/// the next time, too; so where both sides sleep, only who spins for longer finds out that no more
+/// sleep is needed, and that is twice as long.
+const SPIN: Duration = Duration::from_micros(100);
+/// So long a wait, sleep included, tells that spinning is worth it.
+const SHORT: Duration = Duration::from_micros(300);
+/// So long it spins at least after longer ones.
 const SPIN_LEAST: Duration = Duration::from_micros(1);
+/// As many short waits in a row that spinning did not end, because members share a CPU, end the
+/// spinning ...
+const MOST_VAIN: u32 = 8;
+/// ... for as many waits.
+const PAUSE: u32 = 256;
 /// How often to let others run before sleeping, where spinning would keep them from coming.
 const N_YIELDS: u32 = 20;
 
 /// Where `n` members meet, again and again.
+///
+/// On cache lines of its own, of which one is enough: whoever comes takes that line from the CPU of
+/// who came before, and nothing else may do so.
 #[derive(Debug)]
+#[repr(align(128))]
 pub(crate) struct Gate {
     n: u64,
     policy: WaitPolicy,
     crowded: bool,
     /// How long spinning is worth it, as far as the last times told, in nanoseconds.
     spin_ns: AtomicU64,
-    /// How often it opened (upper half), and how many wait for the next time (lower half).
+    /// Short waits in a row that spinning did not end; above [`MOST_VAIN`], by how many it is left
+    /// out from now on.
+    n_vain: AtomicU32,
+    /// From its lowest bit on: 16 bits of how many wait for the next time, 16 of how many of these
+    /// came for nothing but to meet, one of whether all did the last time, and 31 of how often it
+    /// opened. So a barrier takes no look at what others have posted.
     word: AtomicU64,
     broken: AtomicBool,
     n_sleepers: AtomicUsize,
@@ -45,14 +62,24 @@ pub(crate) struct Gate {
     woken: Condvar,
 }
 
-const COUNT: u64 = 0xffff_ffff;
+const COUNT: u64 = 0xffff;
+/// One that came for nothing but to meet, in the word.
+const BARE: u64 = 1 << 16;
+/// Whether all who came the last time did so for that.
+const ALL_BARE: u64 = 1 << 32;
+/// Where the number of times begins in the word.
+const TIME: u32 = 33;
+/// Members at most.
+pub(crate) const MOST: usize = COUNT as usize;
 
 impl Gate {
     pub(crate) fn new(n: usize, policy: WaitPolicy) -> Self {
+        assert!((1..=MOST).contains(&n), "a gate for {n} members");
         Self {
             n: n as u64,
             policy,
             spin_ns: AtomicU64::new(nanoseconds(SPIN)),
+            n_vain: AtomicU32::new(0),
             crowded: thread::available_parallelism().is_ok_and(|cpus| cpus.get() < n),
             word: AtomicU64::new(0),
             broken: AtomicBool::new(false),
@@ -68,18 +95,30 @@ impl Gate {
     /// Where every member is known to be on its way, `certain` lets nothing but their coming end
     /// the wait.
     pub(crate) fn pass(&self, certain: bool) -> bool {
+        self.come(1, certain).is_some()
+    }
+
+    /// The same for one that came for nothing but to meet, if `bare`: whether all did. `None` if the
+    /// gate was given up.
+    pub(crate) fn meet(&self, bare: bool) -> Option<bool> {
+        self.come(if bare { 1 + BARE } else { 1 }, false)
+    }
+
+    fn come(&self, own: u64, certain: bool) -> Option<bool> {
         // Sequentially consistent throughout: who opens and who goes to sleep each write one word
         // and then read the other's, and one of them has to see the other.
-        let before = self.word.fetch_add(1, Ordering::SeqCst);
-        let time = before >> 32;
-        if (before & COUNT) + 1 == self.n {
-            self.word.store((time + 1) << 32, Ordering::SeqCst);
-            if self.n_sleepers.load(Ordering::SeqCst) > 0 {
-                self.wake();
-            }
-            return true;
+        let word = self.word.fetch_add(own, Ordering::SeqCst) + own;
+        let time = word >> TIME;
+        if word & COUNT < self.n {
+            return self.wait(time, own, certain);
         }
-        self.wait(time, certain)
+        let all_bare = (word / BARE) & COUNT == self.n;
+        let mark = if all_bare { ALL_BARE } else { 0 };
+        self.word.store(((time + 1) << TIME) | mark, Ordering::SeqCst);
+        if self.n_sleepers.load(Ordering::SeqCst) > 0 {
+            self.wake();
+        }
+        Some(all_bare)
     }
 
     /// Lets all members go that wait for others, now and later.
@@ -94,26 +133,26 @@ impl Gate {
         self.woken.notify_all();
     }
 
-    fn is_open(&self, time: u64) -> bool {
-        self.word.load(Ordering::SeqCst) >> 32 != time
+    /// Whether all who came at that time did so for nothing but to meet, once the gate has opened:
+    /// the word says so until it opens again, for which whoever asks has to come.
+    fn opened(&self, time: u64) -> Option<bool> {
+        let word = self.word.load(Ordering::SeqCst);
+        (word >> TIME != time).then_some(word & ALL_BARE != 0)
     }
 
     fn is_broken(&self, certain: bool) -> bool {
         !certain && self.broken.load(Ordering::SeqCst)
     }
 
-    fn wait(&self, time: u64, certain: bool) -> bool {
-        let spin_ns = self.spin_ns.load(Ordering::Relaxed);
-        let mut patience = Patience::new(self.policy, self.crowded, spin_ns);
+    fn wait(&self, time: u64, own: u64, certain: bool) -> Option<bool> {
+        let mut patience = Patience::new(self.policy, self.spin());
         loop {
-            if self.is_open(time) {
-                if patience.is_spinning() && spin_ns < nanoseconds(SPIN) {
-                    self.spin_ns.store(nanoseconds(SPIN).min(2 * spin_ns), Ordering::Relaxed);
-                }
-                return true;
+            if let Some(all_bare) = self.opened(time) {
+                self.learn(&patience);
+                return Some(all_bare);
             }
             if self.is_broken(certain) {
-                if let Some(passed) = self.withdraw(time) {
+                if let Some(passed) = self.withdraw(time, own) {
                     return passed;
                 }
                 continue;
@@ -121,29 +160,65 @@ impl Gate {
             if patience.wait() {
                 continue;
             }
-            self.spin_ns.store(nanoseconds(SPIN_LEAST).max(spin_ns / 2), Ordering::Relaxed);
             let mut asleep = self.sleep.lock().unwrap_or_else(PoisonError::into_inner);
             self.n_sleepers.fetch_add(1, Ordering::SeqCst);
-            while !self.is_open(time) && !self.is_broken(certain) {
+            while self.opened(time).is_none() && !self.is_broken(certain) {
                 asleep = self.woken.wait(asleep).unwrap_or_else(PoisonError::into_inner);
             }
             self.n_sleepers.fetch_sub(1, Ordering::SeqCst);
         }
     }
 
-    /// Goes away from the gate, unless all came meanwhile; whether it passed, once that is certain.
-    fn withdraw(&self, time: u64) -> Option<bool> {
+    /// For how long to spin now.
+    fn spin(&self) -> Duration {
+        let n_vain = self.n_vain.load(Ordering::Relaxed);
+        if n_vain > MOST_VAIN {
+            let rest = if n_vain - 1 > MOST_VAIN { n_vain - 1 } else { 0 };
+            self.n_vain.store(rest, Ordering::Relaxed);
+        }
+        if self.crowded || n_vain > MOST_VAIN {
+            return Duration::ZERO;
+        }
+        Duration::from_nanos(self.spin_ns.load(Ordering::Relaxed))
+    }
+
+    /// Takes note of how a wait went. What all members note is of all of them, so nothing here needs
+    /// to be exact; and nothing is written where all goes as it did, since others read that line.
+    fn learn(&self, patience: &Patience) {
+        let &Patience { policy: WaitPolicy::Adaptive, spin, start, .. } = patience else { return };
+        if spin.is_zero() {
+            return;
+        }
+        let in_vain = !patience.is_spinning();
+        let is_short = !in_vain || start.is_some_and(|start| start.elapsed() < SHORT);
+        let spin = if is_short { SPIN } else { SPIN_LEAST.max(spin / 4) };
+        let before = self.n_vain.load(Ordering::Relaxed);
+        let n_vain = match (in_vain, is_short) {
+            (true, true) if before + 1 >= MOST_VAIN => MOST_VAIN + PAUSE,
+            (true, true) => before + 1,
+            _ => 0,
+        };
+        if n_vain != before {
+            self.n_vain.store(n_vain, Ordering::Relaxed);
+        }
+        if self.spin_ns.load(Ordering::Relaxed) != nanoseconds(spin) {
+            self.spin_ns.store(nanoseconds(spin), Ordering::Relaxed);
+        }
+    }
+
+    /// Goes away from the gate, unless all came meanwhile; how it passed, once that is certain.
+    fn withdraw(&self, time: u64, own: u64) -> Option<Option<bool>> {
         let word = self.word.load(Ordering::SeqCst);
-        if word >> 32 != time {
-            return Some(true);
+        if word >> TIME != time {
+            return Some(Some(word & ALL_BARE != 0));
         }
         if word & COUNT == self.n {
             // The last one is about to open it.
             hint::spin_loop();
             return None;
         }
-        let left = self.word.compare_exchange(word, word - 1, Ordering::SeqCst, Ordering::SeqCst);
-        left.is_ok().then_some(false)
+        let left = self.word.compare_exchange(word, word - own, Ordering::SeqCst, Ordering::SeqCst);
+        left.is_ok().then_some(None)
     }
 }
 
@@ -161,8 +236,7 @@ struct Patience {
 }
 
 impl Patience {
-    fn new(policy: WaitPolicy, crowded: bool, spin_ns: u64) -> Self {
-        let spin = if crowded { Duration::ZERO } else { Duration::from_nanos(spin_ns) };
+    fn new(policy: WaitPolicy, spin: Duration) -> Self {
         Self { policy, spin, n_spins: 0, n_yields: 0, start: None }
     }
 
@@ -235,6 +309,76 @@ mod tests {
                 assert!(!gate.pass(false));
                 assert_eq!(gate.word.load(Ordering::SeqCst), 0, "nobody is counted any more");
             }
+        }
+    }
+
+    /// Some come with something else in mind, in turns; everybody learns of it, and of nothing from
+    /// the time before.
+    #[test]
+    fn all_of_a_time_learn_alike_whether_all_came_for_nothing_else() {
+        for policy in [WaitPolicy::Adaptive, WaitPolicy::Block] {
+            let gate = Gate::new(3, policy);
+            thread::scope(|scope| {
+                for rank in 0..3_usize {
+                    let gate = &gate;
+                    scope.spawn(move || {
+                        for time in 0..3000_usize {
+                            // Every combination of the three, again and again.
+                            let is_bare = |rank: usize| ((time % 8) >> rank) & 1 == 0;
+                            let all = (0..3).all(is_bare);
+                            assert_eq!(gate.meet(is_bare(rank)), Some(all), "{policy:?}, {time}");
+                        }
+                    });
+                }
+            });
+            assert_eq!(gate.word.load(Ordering::SeqCst) & (ALL_BARE - 1), 0);
+        }
+    }
+
+    /// Waking takes so long that who was woken is late the next time; that alone keeps nobody from
+    /// spinning.
+    #[test]
+    fn short_waits_bring_spinning_back_and_long_ones_end_it() {
+        let gate = Gate::new(1, WaitPolicy::Adaptive);
+        let slept = |gate: &Gate, for_us| {
+            let start = Instant::now().checked_sub(Duration::from_micros(for_us));
+            let spin = gate.spin();
+            gate.learn(&Patience { n_yields: 1, start, ..Patience::new(gate.policy, spin) });
+            spin
+        };
+        for _ in 0..8 {
+            slept(&gate, 1_000_000);
+        }
+        assert_eq!(gate.spin(), SPIN_LEAST);
+        // However long this takes by itself, it began in the future.
+        let soon = Some(Instant::now() + Duration::from_secs(60));
+        let vain = |gate: &Gate| {
+            let patience = Patience::new(gate.policy, gate.spin());
+            gate.learn(&Patience { n_yields: 1, start: soon, ..patience });
+        };
+        vain(&gate);
+        assert_eq!(gate.spin(), SPIN);
+        // In vain again and again: it pauses, and comes back.
+        for _ in 0..3 {
+            (0..MOST_VAIN).for_each(|_| vain(&gate));
+            let n_paused = (0..).take_while(|_| gate.spin().is_zero()).count();
+            assert!((PAUSE as usize - 1..=PAUSE as usize).contains(&n_paused), "{n_paused}");
+            gate.learn(&Patience::new(gate.policy, SPIN));
+        }
+        assert_eq!(gate.spin(), SPIN);
+    }
+
+    /// One that came bare goes away as if it had not come.
+    #[test]
+    fn who_goes_away_is_not_counted_in_any_way() {
+        for bare in [false, true] {
+            let gate = Gate::new(2, WaitPolicy::Block);
+            thread::scope(|scope| {
+                let one = scope.spawn(|| gate.meet(bare));
+                gate.give_up();
+                assert_eq!(one.join().unwrap(), None);
+            });
+            assert_eq!(gate.word.load(Ordering::SeqCst), 0);
         }
     }
 }

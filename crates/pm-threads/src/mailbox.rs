@@ -36,6 +36,12 @@ struct State {
     chunks: VecDeque<Finished>,
     limit: usize,
     closed: bool,
+    /// Whether the caller waits; to wake nobody is still a call of the system.
+    awaited: bool,
+    /// Whether the caller is woken for the last chunk only.
+    for_all: bool,
+    /// How many workers wait for room.
+    n_paused: usize,
     n_workers: usize,
     lost: Vec<LostWorker>,
 }
@@ -43,8 +49,16 @@ struct State {
 impl Mailbox {
     /// Makes a queue without limit that ends when `n_workers` have called [`depart`](Self::depart).
     pub(crate) fn new(n_workers: usize) -> Self {
-        let (chunks, lost) = (VecDeque::new(), Vec::new());
-        let state = State { chunks, limit: usize::MAX, closed: false, n_workers, lost };
+        let state = State {
+            chunks: VecDeque::new(),
+            limit: usize::MAX,
+            closed: false,
+            awaited: false,
+            for_all: false,
+            n_paused: 0,
+            n_workers,
+            lost: Vec::new(),
+        };
         Self { state: Mutex::new(state), came: Condvar::new(), went: Condvar::new() }
     }
 
@@ -52,7 +66,9 @@ impl Mailbox {
     pub(crate) fn put(&self, chunk: Finished) -> bool {
         let mut state = self.lock();
         while state.chunks.len() >= state.limit && !state.closed {
+            state.n_paused += 1;
             state = self.went.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state.n_paused -= 1;
         }
         if state.closed {
             // Outputs are the user's and may do anything when dropped; not under the lock.
@@ -60,8 +76,12 @@ impl Mailbox {
             return false;
         }
         state.chunks.push_back(chunk);
+        // One caller waits, and only while there is nothing that it wants.
+        let wake = !state.for_all && std::mem::take(&mut state.awaited);
         drop(state);
-        self.came.notify_one();
+        if wake {
+            self.came.notify_one();
+        }
         true
     }
 
@@ -79,13 +99,17 @@ impl Mailbox {
         let mut state = self.lock();
         loop {
             if let Some(chunk) = state.chunks.pop_front() {
+                let paused = state.n_paused > 0;
                 drop(state);
-                self.went.notify_one();
+                if paused {
+                    self.went.notify_one();
+                }
                 return Taken::Chunk(chunk);
             }
             if state.n_workers == 0 {
                 return Taken::Over;
             }
+            state.awaited = true;
             let Some(deadline) = deadline else {
                 state = self.came.wait(state).unwrap_or_else(PoisonError::into_inner);
                 continue;
@@ -97,6 +121,12 @@ impl Mailbox {
             let woken = self.came.wait_timeout(state, wait);
             state = woken.unwrap_or_else(PoisonError::into_inner).0;
         }
+    }
+
+    /// Lets [`take`](Self::take) wait for the last chunk, if there is none when it begins: the
+    /// caller needs them all.
+    pub(crate) fn wait_for_all(&self) {
+        self.lock().for_all = true;
     }
 
     /// Lets at most `n_chunks` wait from now on.

@@ -307,6 +307,10 @@ impl Running for ThreadsRunning {
         self.team.mailbox.limit(self.team.run.buffer(self.team.queue.n_workers()));
     }
 
+    fn whole(&mut self) {
+        self.team.mailbox.wait_for_all();
+    }
+
     fn end(&mut self) -> RunEnd {
         let mut lost_workers = self.team.mailbox.take_lost();
         lost_workers.extend(self.left_alone.iter().cloned());

@@ -132,13 +132,12 @@ impl Window {
     ) -> Met {
         let n = self.slots.len();
         self.post(rank, turn, lent);
-        if !gate.pass(false) {
+        match gate.meet(lent.call.kind == CallKind::Barrier) {
             // All of this time were turned away, so nobody looks at the post.
-            return Met::Broken;
-        }
-        let is_barrier = |rank: usize| self.post_of(rank, turn).kind() == CallKind::Barrier;
-        if lent.call.kind == CallKind::Barrier && (0..n).all(is_barrier) {
-            return Met::Done;
+            None => return Met::Broken,
+            // It was a barrier for all, and the gate is enough of one.
+            Some(true) => return Met::Done,
+            Some(false) => {}
         }
         // From here on all members are inside until the last gate, whatever they come across,
         // because others read what they lent.

@@ -159,22 +159,31 @@ fn clamp(value: u64, max: usize) -> usize {
 }
 
 /// The copy of a latch that its sequence number names.
+#[inline]
 fn words(slot: &[u8]) -> [u64; 6] {
     let copy = 8 + 48 * (word64(slot, 0) & 1) as usize;
-    std::array::from_fn(|i| word64(slot, copy + 8 * i))
+    // Its bounds once, and not for each word: this is done for every slot that is read.
+    let Some(copy) = slot.get(copy..).and_then(|rest| rest.first_chunk::<48>()) else {
+        return [0; 6];
+    };
+    let (words, _) = copy.as_chunks::<8>();
+    std::array::from_fn(|i| u64::from_ne_bytes(words[i]))
 }
 
 /// The numbers of a slot.
+#[inline]
 pub(crate) fn values(slot: &[u8]) -> Values {
     Values::from_words(words(slot))
 }
 
 /// The numbers of a slot, if they are those of one publication.
+#[inline]
 pub(crate) fn whole_values(slot: &[u8]) -> Option<Values> {
     Values::from_words_checked(words(slot))
 }
 
 /// Whether the words of a slot are counts, which belong together in any case, and no record.
+#[inline]
 pub(crate) fn is_histogram(slot: &[u8]) -> bool {
     word32(slot, KIND_AT) == KIND_HISTOGRAM
 }

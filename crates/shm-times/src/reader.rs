@@ -212,13 +212,27 @@ impl Reader {
             let kind = NoteKind::TooMany { more: self.too_many };
             notes.push(Note { file: self.session.dir().display().to_string(), kind });
         }
+        let folded = &self.summary.folded;
+        let mut found = |stem: &str, kind: Option<NoteKind>| {
+            notes.extend(kind.map(|kind| note(stem, kind)));
+        };
+        // All that are new are opened first and read then: either goes quicker by itself, because
+        // what it needs stays in the caches.
         for (stem, Entry { copies, .. }) in &mut self.processes {
-            if self.summary.folded.contains(stem) {
-                continue;
+            if copies.is_none() && !folded.contains(stem) {
+                match Copies::open(&self.session, stem) {
+                    Ok(opened) => *copies = Some(Box::new(opened)),
+                    Err(kind) => found(stem, kind),
+                }
             }
-            if let Err(kind) = refresh_one(&self.session, stem, copies, &mut self.look) {
+        }
+        for (stem, Entry { copies, .. }) in &mut self.processes {
+            if let Some(known) = copies
+                && !folded.contains(stem)
+                && let Err(kind) = known.refresh(&self.session, stem, &mut self.look)
+            {
                 *copies = None;
-                notes.extend(kind.map(|kind| note(stem, kind)));
+                found(stem, Some(kind));
             }
         }
         Ok(())
@@ -237,17 +251,23 @@ impl Reader {
         self.listed = None;
         self.listings += 1;
         let (listing, processes) = (self.listings, &mut self.processes);
-        let mut n = 0_usize;
+        let (mut new, mut n) = (Vec::new(), 0_usize);
         self.session.for_each_name(|name| {
-            let Some(stem) = process_file(name) else { return };
+            // A process is known by its first file; where that is gone, so is the process.
+            let Some((stem, true)) = process_file(name) else { return };
             if let Some(entry) = processes.get_mut(stem) {
                 entry.listing = listing;
-            } else if processes.len() < MAX_FILES {
-                processes.insert(stem.to_owned(), Entry { copies: None, listing });
+            } else if processes.len() + new.len() < MAX_FILES {
+                new.push(stem.to_owned());
             } else {
                 n += 1;
             }
         })?;
+        if !new.is_empty() {
+            // All at once: one by one, each would be looked for among the others.
+            let entry = |stem| (stem, Entry { copies: None, listing });
+            processes.append(&mut new.into_iter().map(entry).collect());
+        }
         processes.retain(|_, entry| entry.listing == listing);
         self.too_many = n;
         // Another change within the same step of the kernel's clock would not show.
@@ -260,10 +280,9 @@ impl Reader {
 
     /// Copies one process and makes trees of it, for whoever folds it.
     pub(crate) fn read_process(&mut self, stem: &str) -> Result<ProcessCopy, Option<NoteKind>> {
-        let mut copies = None;
-        refresh_one(&self.session, stem, &mut copies, &mut self.look)?;
+        let mut copies = Copies::open(&self.session, stem)?;
+        copies.refresh(&self.session, stem, &mut self.look)?;
         let here = *self.here.get_or_init(Identity::own);
-        let mut copies = copies.ok_or(None)?;
         Ok(copies.copy(&self.session, here, &mut self.look)?)
     }
 }
@@ -275,20 +294,6 @@ fn note(stem: &str, kind: NoteKind) -> Note {
 /// When a file was changed last.
 fn modified(stat: &Stat) -> Time {
     (stat.st_mtime, stat.st_mtime_nsec)
-}
-
-/// Copies what one process says; `None` as the error when its file is gone meanwhile.
-fn refresh_one(
-    session: &Session,
-    stem: &str,
-    copies: &mut Option<Box<Copies>>,
-    look: &mut Look,
-) -> Result<(), Option<NoteKind>> {
-    let copies = match copies {
-        Some(copies) => copies,
-        None => copies.insert(Box::new(Copies::open(session, stem)?)),
-    };
-    copies.refresh(session, stem, look).map_err(Some)
 }
 
 /// What a lane of a summary stands for.
@@ -334,27 +339,29 @@ pub(crate) fn process_files(
 ) -> Result<BTreeMap<String, Vec<String>>, SessionError> {
     let mut stems: BTreeMap<String, Vec<String>> = BTreeMap::new();
     session.for_each_name(|name| {
-        if let Some(stem) = process_file(name) {
+        if let Some((stem, _)) = process_file(name) {
             stems.entry(stem.to_owned()).or_default().push(name.to_owned());
         }
     })?;
     Ok(stems)
 }
 
-/// The name of a process's first file without its ending, if this is a file of a process.
-fn process_file(name: &str) -> Option<&str> {
+/// The name of a process's first file without its ending, if this is a file of a process, and
+/// whether this is that file.
+fn process_file(name: &str) -> Option<(&str, bool)> {
     let stem = name.strip_suffix(SUFFIX)?;
     if !stem.starts_with(PROCESS_PREFIX) {
         return None;
     }
-    // `p-<pid>-<start>-<random>`, and for further files `-<n>`.
+    // `p-<pid>-<start>-<random>`, and for further files `-<n>`: one digit in ours.
     if let Some((first, n)) = stem.rsplit_once('-')
-        && first.split('-').count() == 4
+        && n.len() <= 3
         && n.parse::<u8>().is_ok()
+        && first.split('-').count() == 4
     {
-        return Some(first);
+        return Some((first, false));
     }
-    Some(stem)
+    Some((stem, true))
 }
 
 /// Whether nobody holds the lock on a file.

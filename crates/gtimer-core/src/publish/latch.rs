@@ -170,6 +170,7 @@ impl Values {
 
     /// The numbers in a copy, if they belong together: a mixture of two publications passes with a
     /// probability of about 2⁻³².
+    #[inline]
     #[must_use]
     pub fn from_words_checked(words: [u64; 6]) -> Option<Self> {
         let values = Self::from_words(words);

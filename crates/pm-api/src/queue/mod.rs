@@ -18,6 +18,9 @@ pub(crate) use policy::Policy;
 const SHORT: Duration = Duration::from_millis(1);
 /// A chunk that takes longer lets [`Schedule::Auto`] take smaller ones.
 const LONG: Duration = Duration::from_millis(8);
+/// The part of a chunk as large as [`Schedule::Auto`] takes them that the last ones have at least:
+/// of one that takes a millisecond or two, some tens of microseconds.
+const AT_LEAST: usize = 64;
 /// Backing off doubles so often.
 const MAX_DOUBLINGS: u32 = 10;
 
@@ -632,7 +635,13 @@ impl State {
             Source::Shared { next, .. } if *next >= n_tasks => None,
             Source::Shared { next, size, auto } => {
                 let left = n_tasks - *next;
-                let most = if *auto { left.div_ceil(2 * n_workers) } else { left };
+                let most = if *auto {
+                    // Fewer towards the end, so that all end together, but none that takes less
+                    // than the handing out is worth.
+                    left.div_ceil(2 * n_workers).max(*size / AT_LEAST).min(left)
+                } else {
+                    left
+                };
                 let start = *next;
                 *next += most.min(*size);
                 Some(start..*next)

@@ -14,11 +14,10 @@ const END: Duration = Duration::from_secs(5);
 impl Course<'_> {
     /// Reports what a worker measured that ended before it could do so itself.
     pub(super) fn report_times(&mut self, worker: usize) {
-        let n_timed = std::mem::take(&mut self.driver.n_timed[worker]);
         let pid = self.seats.get_mut(worker).and_then(|seat| seat.timed.take());
         let (Some(pid), Some(times)) = (pid, &self.driver.times) else { return };
         let name = format!("worker {}", worker + 1);
-        if let Some(report) = times.of_lost(pid, &name, n_timed == 1)
+        if let Some(report) = times.of_lost(pid, &name)
             && let Some(watch) = self.job.run.watch(self.seats.len())
         {
             watch.worker_reported(worker, report);

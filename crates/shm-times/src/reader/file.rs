@@ -110,7 +110,14 @@ impl FileCopy {
         // A FIFO would make `open` wait without NONBLOCK.
         let flags =
             OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let fd = rustix::fs::openat(session.fd(), name, flags, Mode::empty()).map_err(|error| {
+        let open = |flags| rustix::fs::openat(session.fd(), name, flags, Mode::empty());
+        // Of a file of ours, nobody is to know when it was read; of another's, the system refuses
+        // that, and it is told below whose it is.
+        let opened = match open(flags | OFlags::NOATIME) {
+            Err(Errno::PERM) => open(flags),
+            opened => opened,
+        };
+        let fd = opened.map_err(|error| {
             match error {
                 Errno::NOENT => None,
                 // A link, a socket, a device that nobody serves.
@@ -231,22 +238,39 @@ impl FileCopy {
 
     /// Takes what was read of slots that are not known yet; says how many were busy.
     fn take_new(&mut self) -> Result<usize, NoteKind> {
+        let (slots, _) = self.slots.as_chunks::<SLOT_BYTES>();
+        let first = self.known.len();
+        self.known.reserve_exact(slots.len() - first);
+        let (mut are_whole, infos) = (true, &mut self.infos);
+        // Nearly always all of them are whole, so one pass over many asks no more than that.
+        self.known.extend((first..).zip(&slots[first..]).map(|(slot, seen)| {
+            are_whole &= belongs_together(seen);
+            note_info(infos, slot, seen);
+            word64(seen, 0)
+        }));
+        if are_whole { Ok(0) } else { self.look_again(first) }
+    }
+
+    /// Reads those slots again, from a first one on, whose numbers do not belong together; says how
+    /// many stayed so.
+    #[cold]
+    fn look_again(&mut self, first: usize) -> Result<usize, NoteKind> {
         let (slots, _) = self.slots.as_chunks_mut::<SLOT_BYTES>();
-        self.known.reserve_exact(slots.len() - self.known.len());
         let mut busy = 0;
-        for (slot, seen) in slots.iter_mut().enumerate().skip(self.known.len()) {
+        for (slot, seen) in slots.iter_mut().enumerate().skip(first) {
+            if belongs_together(seen) {
+                continue;
+            }
             let at = self.header.slots_at + slot * SLOT_BYTES;
-            if !belongs_together(seen) && !is_whole(&self.fd, at, seen)? {
+            if is_whole(&self.fd, at, seen)? {
+                note_info(&mut self.infos, slot, seen);
+                self.known[slot] = word64(seen, 0);
+            } else {
                 busy += 1;
                 // Numbers that do not belong together are not to be seen.
                 seen.fill(0);
-                self.known.push(UNSEEN);
-                continue;
+                self.known[slot] = UNSEEN;
             }
-            if is_info(seen) {
-                self.infos = Some((self.infos.map_or(slot, |(first, _)| first), slot));
-            }
-            self.known.push(word64(seen, 0));
         }
         Ok(busy)
     }
@@ -335,11 +359,7 @@ impl FileCopy {
         let is_other = word64(seen, NAME_AT) != word64(known, NAME_AT)
             || word32(seen, KIND_AT) != word32(known, KIND_AT);
         let is_elsewhere = seen[POSITION_AT..] != known[POSITION_AT..];
-        let is_info = is_info(seen);
-        if is_info {
-            let (first, last) = self.infos.unwrap_or((slot, slot));
-            self.infos = Some((first.min(slot), last.max(slot)));
-        }
+        let is_info = note_info(&mut self.infos, slot, seen);
         self.known[slot] = word64(seen, 0);
         known.copy_from_slice(seen);
         Ok(Some(match (is_other, is_elsewhere || is_info) {
@@ -403,8 +423,20 @@ fn is_info(slot: &[u8]) -> bool {
     word32(slot, KIND_AT) == KIND_INFO
 }
 
+/// Whether a slot tells of merges; notes that it does.
+#[inline]
+fn note_info(infos: &mut Option<(usize, usize)>, slot: usize, seen: &[u8]) -> bool {
+    let is_info = is_info(seen);
+    if is_info {
+        let (first, last) = infos.unwrap_or((slot, slot));
+        *infos = Some((first.min(slot), last.max(slot)));
+    }
+    is_info
+}
+
 /// Whether one look at a slot was enough: its numbers belong together, or they are counts, of which
 /// each is for itself.
+#[inline]
 fn belongs_together(slot: &[u8]) -> bool {
     whole_values(slot).is_some() || is_histogram(slot)
 }

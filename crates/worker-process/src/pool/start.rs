@@ -105,14 +105,15 @@ impl Pool {
 
     fn try_launch(&mut self, workers: Range<usize>) -> Result<(), StartError> {
         let deadline = Instant::now() + self.config.start_timeout;
-        // The guard first: it gets ready while the workers do, and nobody has to wait for it.
-        if self.config.guard {
-            let begun = guard::begin(&self.config.exe);
-            begun.map_err(|source| self.spawn_error(workers.start, source))?;
-        }
-        let mut newborn = Vec::new();
+        let (first, mut newborn) = (workers.start, Vec::new());
         for worker in workers {
             newborn.push(self.bear(worker)?);
+        }
+        // The guard after them, so that they get ready while it is started; nobody waits for it. It
+        // is told of each before that is welcome, so before it may start anything itself.
+        if self.config.guard {
+            let begun = guard::begin(&self.config.exe);
+            begun.map_err(|source| self.spawn_error(first, source))?;
         }
         // Measured now, because there is nothing else to do.
         let crowded = self.seats.len() >= n_cores();
