@@ -10,6 +10,7 @@ use std::os::fd::AsRawFd as _;
 use std::process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use pm_api::backend::{Collectives, Meeting};
 use pm_api::{Peers as _, PeersError};
@@ -84,9 +85,13 @@ impl MpiPeers {
     /// memory, it has said so before.
     fn lacks_memory(&self, state: &mut State, error: &io::Error) -> PeersError {
         let reason = format!("it could not open the memory of the group: {error}");
-        for letter in self.inbox.lock().drain(..) {
-            self.take_in(state, letter.source, letter.body);
-        }
+        let soon = Instant::now().checked_add(Duration::from_millis(100));
+        self.world.wait(&self.inbox, soon, |letters| {
+            while let Some(letter) = letters.pop_front() {
+                self.take_in(state, letter.source, letter.body);
+            }
+            state.gone[0].then_some(())
+        });
         state.is_over = true;
         state.gone[self.rank] = true;
         let (rank, reason) = state.left.get_or_insert((self.rank, reason)).clone();

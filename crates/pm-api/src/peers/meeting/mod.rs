@@ -92,6 +92,9 @@ const EVEN: u64 = 1 << 10;
 /// Where the number of lengths is.
 const N_COUNTS: u32 = 32;
 
+/// What is longer than this does not stay in the caches while it is copied.
+const LONG_COPY: usize = 2 << 20;
+
 /// The collectives of a member, over its [`Meeting`]; for backends. Each does what the method of
 /// [`Peers`](super::Peers) says that has its name.
 #[derive(Debug)]
@@ -365,6 +368,11 @@ impl<M: Meeting> Collectives<M> {
             }
             begin += n;
         }
+        // Long bytes are copied by themselves, past the caches; others while they are waited for.
+        let is_long = part.len() > LONG_COPY;
+        if is_long {
+            whole[own..own + part.len()].copy_from_slice(part);
+        }
         let is_shown = shows && part.len() > M::SHORT;
         let mut shown = if is_shown { part } else { &[] }.chunks(M::BLOCK).skip(1);
         let mut start = 0;
@@ -374,9 +382,10 @@ impl<M: Meeting> Collectives<M> {
                 self.meeting.put(step + 1, 0, block)?;
                 self.meeting.is_put(step + 1);
             }
-            // In between, so that there is something to do while the others fill their blocks.
-            let block = start.min(part.len())..part.len().min(start + M::BLOCK);
-            whole[own + block.start..own + block.end].copy_from_slice(&part[block]);
+            if !is_long {
+                let block = start.min(part.len())..part.len().min(start + M::BLOCK);
+                whole[own + block.start..own + block.end].copy_from_slice(&part[block]);
+            }
             let mut begin = 0;
             for (other, &n) in counts.iter().enumerate() {
                 if n > M::SHORT && n > start && other != rank {
@@ -388,8 +397,10 @@ impl<M: Meeting> Collectives<M> {
             start += M::BLOCK;
             self.meeting.taken(step + 1);
         }
-        let start = start.min(part.len());
-        whole[own + start..own + part.len()].copy_from_slice(&part[start..]);
+        if !is_long {
+            let start = start.min(part.len());
+            whole[own + start..own + part.len()].copy_from_slice(&part[start..]);
+        }
         Ok(())
     }
 
