@@ -55,11 +55,14 @@ fn has_mpi() -> bool {
 }
 
 fn has_libclang() -> bool {
-    if env::var_os("LIBCLANG_PATH").is_some() || succeeds("llvm-config", &["--version"]) {
+    if env::var_os("LIBCLANG_PATH").is_some() {
         return true;
     }
+    // The library in C, not the one in C++ that comes with other tools of LLVM.
     let is_it = |name: &str| {
-        name.starts_with("libclang") && (name.contains(".so") || name.ends_with(".dylib"))
+        ["libclang.", "libclang-"].iter().any(|begin| name.starts_with(begin))
+            && !name.starts_with("libclang-cpp")
+            && (name.contains(".so") || name.ends_with(".dylib"))
     };
     let holds_it = |folder: &Path| {
         let entries = folder.read_dir().into_iter().flatten().flatten();

@@ -202,7 +202,9 @@ fn has_libclang(sh: &Shell) -> bool {
     let plain = ["/usr/lib", "/usr/lib64", &arch].map(PathBuf::from);
     versions.chain(plain).flat_map(|dir| libs(&dir)).any(|path| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        name.starts_with("libclang.so") || name.starts_with("libclang-")
+        // `libclang-cpp` is another one, which comes with the tools of LLVM.
+        name.starts_with("libclang.so")
+            || name.starts_with("libclang-") && !name.starts_with("libclang-cpp")
     })
 }
 

@@ -122,7 +122,8 @@ pub use inventory as __inventory;
 /// [`LocalWorker`](backend::LocalWorker), all of them on one [`ChunkQueue`](backend::ChunkQueue);
 /// if they are elsewhere, a [`TaskEntry`](backend::TaskEntry) stands for the task there, found by
 /// name among the registered [`tasks`](backend::tasks). The workers of a run are a group, for which
-/// a backend implements [`Peers`].
+/// a backend implements [`Peers`]; over memory that they share, by [`Collectives`](backend::Collectives)
+/// of a [`Meeting`](backend::Meeting).
 ///
 /// With the feature `times`, on by default, the workers of every run are timed; who measures them
 /// in another way gives a [`RunObserver`](backend::RunObserver) to
@@ -134,7 +135,10 @@ pub mod backend {
     pub use crate::local::LocalWorker;
     pub use crate::manager::{Finished, RunEnd, Running};
     pub use crate::panics::catch as catch_panic;
-    pub use crate::peers::{Call, CallKind, Departed, Fold, Native, OpName, Scalar, check_calls};
+    pub use crate::peers::{
+        Call, CallKind, Collectives, Departed, Fold, Meeting, Native, OpName, Scalar, Scratch,
+        check_calls,
+    };
     pub use crate::queue::{ChunkQueue, Take, Ticket, Verdict};
     pub use crate::run::{Model, Outputs, Run};
     pub use crate::shared::{

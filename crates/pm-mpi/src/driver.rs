@@ -165,7 +165,10 @@ impl Driver {
         let params = if has_params {
             Ok(Vec::new())
         } else {
-            encoded(|| self.run.encode_params(indices.clone()))
+            let encode = || encoded(|| self.run.encode_params(indices.clone()));
+            let (params, arrays) = self.world.by_reference(encode);
+            self.world.give(rank, &arrays);
+            params
         };
         match params {
             Ok(params) => {

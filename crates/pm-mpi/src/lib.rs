@@ -56,14 +56,18 @@
 
 mod driver;
 mod error;
+mod host;
 mod launch;
+mod letters;
 mod mail;
 mod mailbox;
 mod manager;
+mod meeting;
 mod peers;
 mod program;
 mod raw;
 mod reduce;
+mod shared;
 mod worker;
 mod world;
 

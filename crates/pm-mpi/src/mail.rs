@@ -31,6 +31,11 @@ pub(crate) enum Port {
 pub(crate) enum Body {
     /// To a server: a run begins, whose arguments are the payload.
     Begin { run: u64, task: String, n_workers: usize, seed: u64 },
+    /// To a rank that serves: an array, in memory of the sender by its process and descriptor, or
+    /// else its bytes are the payload.
+    Share { id: u64, place: Option<(u32, i32)> },
+    /// To a rank that serves: these arrays are gone.
+    Forget { ids: Vec<u64> },
     /// To a server: the program is over.
     Quit,
     /// To a server, and passed on to everybody there: the sender has come to its end.
@@ -76,6 +81,9 @@ pub(crate) enum Body {
     Broken { why: String },
     /// To the members of a group: what the sender calls.
     Call { round: u64, words: [u64; 7], counts: Vec<u64> },
+    /// To the members of a group, by the first: where the memory is in which they meet, by process
+    /// and descriptor; nowhere if it has none.
+    Memory { place: Option<(u32, i32)> },
     /// To the members of a group: a member is not there any more, by its rank in the world.
     Left { rank: usize, reason: String },
 }

@@ -122,7 +122,8 @@ impl ParallelManager for MpiManager {
             let not_started = queue.drain();
             return Ok(Box::new(Unneeded { failed: None, not_started, n_workers }));
         }
-        let args = match encoded(|| run.encode_args()) {
+        let (args, arrays) = world.by_reference(|| encoded(|| run.encode_args()));
+        let args = match args {
             Ok(args) => args,
             Err(fault) => {
                 let (indices, outputs) = (0..run.n_tasks(), Err(fault));
@@ -137,6 +138,10 @@ impl ParallelManager for MpiManager {
                 token.cancel();
             }
             if world.is_served() {
+                for rank in 0..n_workers {
+                    world.sweep(rank);
+                    world.give(rank, &arrays);
+                }
                 for rank in 1..n_workers {
                     let (task, seed) = (run.task_name().to_owned(), run.seed());
                     let begin = Body::Begin { run: number, task, n_workers, seed };

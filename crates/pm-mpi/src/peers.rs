@@ -1,22 +1,23 @@
 //! Groups of ranks.
 //!
-//! A collective has two parts. First every member says by a letter what it calls, and waits until
-//! all have said so: whoever does not come, because it left or because the run was cancelled, is
-//! found out here, and so is a call that does not fit. Then they send each other the data, straight
-//! from and into their buffers; in this part nobody can be missing.
+//! Where all members are on one host, they meet in memory that they share, which the first member
+//! makes when it comes to the first collective; see [`meeting`](crate::meeting). Others talk by
+//! messages; see [`letters`](crate::letters). That a member is gone is heard of either way: it says
+//! so in the memory or by a letter, and the end of a process is a letter.
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 
-use mpi::Tag;
-use mpi::point_to_point::send_receive_into_with_tags;
-use mpi::traits::{Communicator as _, Destination as _, Source as _};
-use pm_api::backend::{Call, CallKind, Fold, check_calls};
+use pm_api::backend::{Collectives, Fold};
 use pm_api::{CancelToken, OnCancel, Peers, PeersError, PeersExt as _};
+use worker_process::Group;
 
+use crate::letters::Posted;
 use crate::mail::{Body, GROUPS, Inbox, Port};
-use crate::world::{PIECE, World, in_mpi, rank_of};
+use crate::meeting::Member;
+use crate::world::World;
 
 /// A group of ranks of the job, as one of its members has it.
 ///
@@ -26,61 +27,47 @@ pub struct MpiPeers {
     pub(crate) world: &'static World,
     pub(crate) rank: usize,
     /// The ranks in the world, by rank in the group.
-    members: Arc<[usize]>,
-    group: u64,
-    inbox: Arc<Inbox>,
+    pub(crate) members: Arc<[usize]>,
+    pub(crate) group: u64,
+    pub(crate) inbox: Arc<Inbox>,
     state: Mutex<State>,
-    cancel: Option<CancelToken>,
+    pub(crate) shared: Arc<OnceLock<Group>>,
+    /// Whether all members have the shared memory.
+    pub(crate) all_share: Arc<AtomicBool>,
+    pub(crate) cancel: Option<CancelToken>,
     _wake: Option<OnCancel>,
+}
+
+/// How members come together.
+#[derive(Debug)]
+pub(crate) enum Link {
+    /// They have not yet.
+    Unset,
+    Memory(Collectives<Member>),
+    Letters,
 }
 
 /// What one thread at a time has of a member.
 #[derive(Debug)]
 pub(crate) struct State {
-    round: u64,
+    pub(crate) link: Link,
+    /// What the first member has said of its memory: its process and the descriptor there, or that
+    /// there is none.
+    pub(crate) memory: Option<Option<(u32, i32)>>,
+    pub(crate) round: u64,
     /// What members have said for this round and, of the quick ones, the next.
-    said: Vec<VecDeque<Posted>>,
+    pub(crate) said: Vec<VecDeque<Posted>>,
     /// The member that left first as far as is known, by its rank in the group, and why.
-    left: Option<(usize, String)>,
+    pub(crate) left: Option<(usize, String)>,
     /// Whether each member left.
-    gone: Vec<bool>,
+    pub(crate) gone: Vec<bool>,
     /// Whether a round was broken off, so that there is none any more.
-    is_over: bool,
-}
-
-/// What a member said.
-#[derive(Debug)]
-pub(crate) struct Posted {
-    words: [u64; 7],
-    counts: Vec<usize>,
+    pub(crate) is_over: bool,
 }
 
 /// They were a usize in a process of the same program.
-fn usize(word: u64) -> usize {
+pub(crate) fn usize(word: u64) -> usize {
     usize::try_from(word).unwrap_or(usize::MAX)
-}
-
-impl Posted {
-    fn call(&self) -> Call<'_> {
-        let [kind, root, n_bytes, element, n_whole, ..] = self.words;
-        let kind = CallKind::ALL.into_iter().find(|known| *known as u64 == kind);
-        Call {
-            kind: kind.expect("all ranks run the same program"),
-            root: usize(root),
-            n_bytes: usize(n_bytes),
-            element: usize(element),
-            n_whole: usize(n_whole),
-            counts: &self.counts,
-        }
-    }
-
-    pub(crate) fn may_panic(&self) -> bool {
-        self.words[5] != 0
-    }
-
-    pub(crate) fn panicked(&self) -> bool {
-        self.words[6] != 0
-    }
 }
 
 impl MpiPeers {
@@ -94,18 +81,28 @@ impl MpiPeers {
         let rank = members.iter().position(|rank| *rank == world.rank);
         let rank = rank.expect("only members have groups");
         let inbox = world.inbox(group, Port::Group);
-        let theirs = Arc::clone(&inbox);
-        let wake = cancel.map(|cancel| cancel.on_cancel(move || theirs.nudge()));
+        let shared = Arc::<OnceLock<Group>>::default();
+        let (theirs, memory) = (Arc::clone(&inbox), Arc::clone(&shared));
+        let wake = cancel.map(|cancel| {
+            cancel.on_cancel(move || {
+                theirs.nudge();
+                if let Some(group) = memory.get() {
+                    group.cancel();
+                }
+            })
+        });
         let size = members.len();
         let state = State {
+            link: Link::Unset,
+            memory: None,
             round: 0,
             said: (0..size).map(|_| VecDeque::new()).collect(),
             left: None,
             gone: vec![false; size],
             is_over: false,
         };
-        let (state, cancel) = (Mutex::new(state), cancel.cloned());
-        Self { world, rank, members, group, inbox, state, cancel, _wake: wake }
+        let (state, cancel, all_share) = (Mutex::new(state), cancel.cloned(), Arc::default());
+        Self { world, rank, members, group, inbox, state, shared, all_share, cancel, _wake: wake }
     }
 
     /// Divides the group by `color`: a group of those who gave the same one, ranked by `key` and,
@@ -134,21 +131,25 @@ impl MpiPeers {
     }
 
     /// Makes sure that no second thread of this member comes.
-    pub(crate) fn occupy(&self) -> Result<MutexGuard<'_, State>, PeersError> {
-        match self.state.try_lock() {
-            Ok(state) => Ok(state),
+    fn occupy(&self) -> Result<MutexGuard<'_, State>, PeersError> {
+        let mut state = match self.state.try_lock() {
+            Ok(state) => state,
             // By an operation that panicked, after all had met.
-            Err(TryLockError::Poisoned(state)) => Ok(PoisonError::into_inner(state)),
-            Err(TryLockError::WouldBlock) => Err(PeersError::Busy { rank: self.rank }),
+            Err(TryLockError::Poisoned(state)) => PoisonError::into_inner(state),
+            Err(TryLockError::WouldBlock) => return Err(PeersError::Busy { rank: self.rank }),
+        };
+        if matches!(state.link, Link::Unset) {
+            state.link = self.connect(&mut state)?;
         }
+        Ok(state)
     }
 
-    fn is_cancelled(&self) -> bool {
+    pub(crate) fn is_cancelled(&self) -> bool {
         self.cancel.as_ref().is_some_and(CancelToken::is_cancelled)
     }
 
     /// Why there is no meeting.
-    fn broken(&self, state: &State) -> PeersError {
+    pub(crate) fn broken(&self, state: &State) -> PeersError {
         let n_ranks = self.members.len();
         if self.is_cancelled() {
             return PeersError::Cancelled { rank: self.rank, n_ranks };
@@ -158,83 +159,21 @@ impl MpiPeers {
         PeersError::Left { rank, n_ranks, reason }
     }
 
-    fn tell_others(&self, body: &Body) {
+    pub(crate) fn tell_others(&self, body: &Body) {
         for &other in self.members.iter().filter(|other| **other != self.world.rank) {
             self.world.post(other, self.group, Port::Group, body.clone(), &[]);
         }
     }
 
-    /// Says what this member calls, meets the others, and looks whether all fit together.
-    pub(crate) fn meet(
-        &self,
-        state: &mut State,
-        call: &Call<'_>,
-        may_panic: bool,
-    ) -> Result<Vec<Posted>, PeersError> {
-        let all = self.assemble(state, call, [may_panic, false])?;
-        check_calls(all.len(), |rank| all[rank].call())?;
-        Ok(all)
-    }
-
-    /// Says to the others whether an operation panicked here; the first rank where one did.
-    pub(crate) fn first_panic(
-        &self,
-        state: &mut State,
-        panicked: bool,
-    ) -> Result<Option<usize>, PeersError> {
-        let all = self.assemble(state, &Call::barrier(), [false, panicked])?;
-        Ok(all.iter().position(Posted::panicked))
-    }
-
-    fn assemble(
-        &self,
-        state: &mut State,
-        call: &Call<'_>,
-        flags: [bool; 2],
-    ) -> Result<Vec<Posted>, PeersError> {
-        let size = self.members.len();
-        if state.is_over || self.is_cancelled() {
-            state.is_over = true;
-            return Err(self.broken(state));
-        }
-        let Call { kind, root, n_bytes, element, n_whole, counts } = *call;
-        let words = [root, n_bytes, element, n_whole].map(|word| word as u64);
-        let [may_panic, panicked] = flags.map(u64::from);
-        let words = [kind as u64, words[0], words[1], words[2], words[3], may_panic, panicked];
-        let counts: Vec<u64> = counts.iter().map(|n| *n as u64).collect();
-        let round = state.round;
-        self.tell_others(&Body::Call { round, words, counts: counts.clone() });
-        let counts = counts.into_iter().map(usize).collect();
-        state.said[self.rank].push_back(Posted { words, counts });
-        let met = self.world.wait(&self.inbox, None, |letters| {
-            while let Some(letter) = letters.pop_front() {
-                self.take_in(state, letter.source, letter.body);
-            }
-            if state.said.iter().all(|said| !said.is_empty()) {
-                return Some(true);
-            }
-            let is_lost = (0..size).any(|rank| state.gone[rank] && state.said[rank].is_empty());
-            (is_lost || self.is_cancelled()).then_some(false)
-        });
-        if met != Some(true) {
-            state.is_over = true;
-            return Err(self.broken(state));
-        }
-        state.round += 1;
-        let first =
-            |said: &mut VecDeque<Posted>| said.pop_front().expect("all have said something");
-        Ok(state.said.iter_mut().map(first).collect())
-    }
-
-    fn take_in(&self, state: &mut State, source: usize, body: Body) {
+    pub(crate) fn take_in(&self, state: &mut State, source: usize, body: Body) {
         let member = |rank: usize| self.members.iter().position(|member| *member == rank);
         let Some(from) = member(source) else { return };
         match body {
             Body::Call { round, words, counts } => {
                 debug_assert!(round >= state.round);
-                let counts = counts.into_iter().map(usize).collect();
-                state.said[from].push_back(Posted { words, counts });
+                state.said[from].push_back(Posted::new(words, counts));
             }
+            Body::Memory { place } => state.memory = Some(place),
             Body::Left { rank, reason } => {
                 state.gone[from] = true;
                 // Who left because another one had, says which.
@@ -246,88 +185,16 @@ impl MpiPeers {
             Body::Bye => {
                 state.gone[from] = true;
                 if state.left.is_none() {
-                    state.left = Some((from, "its program has ended".to_owned()));
+                    state.left = Some((from, ENDED.to_owned()));
                 }
             }
             _ => {}
         }
     }
-
-    /// The tag of this group's data. Groups that have the same one are told apart by the order in
-    /// which their members meet, unless threads of theirs are in both at once; there are enough.
-    fn tag(&self) -> Tag {
-        const N_TAGS: u64 = 32_000;
-        // Every MPI has tags up to 32767.
-        Tag::try_from(16 + (self.group ^ (self.group >> 31)) % N_TAGS).unwrap_or(16)
-    }
-
-    pub(crate) fn send(&self, to: usize, bytes: &[u8]) {
-        let process = self.world.data.process_at_rank(rank_of(self.members[to]));
-        for piece in bytes.chunks(PIECE) {
-            in_mpi(|| process.send_with_tag(piece, self.tag()));
-        }
-    }
-
-    pub(crate) fn receive(&self, from: usize, bytes: &mut [u8]) {
-        let process = self.world.data.process_at_rank(rank_of(self.members[from]));
-        for piece in bytes.chunks_mut(PIECE) {
-            in_mpi(|| process.receive_into_with_tag(piece, self.tag()));
-        }
-    }
-
-    /// Sends to one member and receives from another at once.
-    fn shift(&self, to: usize, own: &[u8], from: usize, theirs: &mut [u8]) {
-        let process = |rank: usize| self.world.data.process_at_rank(rank_of(self.members[rank]));
-        let (to, from) = (process(to), process(from));
-        let (mut own, mut theirs) = (own.chunks(PIECE), theirs.chunks_mut(PIECE));
-        loop {
-            match (own.next(), theirs.next()) {
-                (None, None) => return,
-                (Some(own), None) => in_mpi(|| to.send_with_tag(own, self.tag())),
-                (None, Some(theirs)) => {
-                    in_mpi(|| from.receive_into_with_tag(theirs, self.tag()));
-                }
-                (Some(own), Some(theirs)) => {
-                    let tag = self.tag();
-                    in_mpi(|| send_receive_into_with_tags(own, &to, tag, theirs, &from, tag));
-                }
-            }
-        }
-    }
-
-    /// Passes the bytes of `root` on along a tree, in pieces, so that a member sends the first one
-    /// while it waits for the next.
-    pub(crate) fn spread(&self, root: usize, bytes: &mut [u8]) {
-        const BLOCK: usize = 256 << 10;
-        let size = self.members.len();
-        let own = (self.rank + size - root) % size;
-        let absolute = |relative: usize| (relative + root) % size;
-        // The highest bit of a member is that by which it is more than the one before it.
-        let parent = (own > 0).then(|| absolute(own & !(1 << own.ilog2())));
-        let first = own.checked_ilog2().map_or(0, |highest| highest + 1);
-        let children: Vec<usize> = (first..usize::BITS)
-            .map_while(|bit| 1_usize.checked_shl(bit))
-            .map(|step| own + step)
-            .take_while(|child| *child < size)
-            .map(absolute)
-            .collect();
-        for block in bytes.chunks_mut(BLOCK) {
-            if let Some(parent) = parent {
-                self.receive(parent, block);
-            }
-            children.iter().for_each(|child| self.send(*child, block));
-        }
-    }
 }
 
-/// Where each rank's part begins and ends in the whole.
-fn parts(counts: &[usize]) -> impl Iterator<Item = std::ops::Range<usize>> {
-    counts.iter().scan(0, |start, n| {
-        let part = *start..*start + n;
-        *start = part.end;
-        Some(part)
-    })
-}
+/// Why a process that has ended is missed.
+pub(crate) const ENDED: &str = "its program has ended";
 
 impl Peers for MpiPeers {
     fn rank(&self) -> usize {
@@ -339,16 +206,19 @@ impl Peers for MpiPeers {
     }
 
     fn barrier(&self) -> Result<(), PeersError> {
-        self.meet(&mut *self.occupy()?, &Call::barrier(), false).map(drop)
+        let mut state = self.occupy()?;
+        match &mut state.link {
+            Link::Memory(all) => all.barrier(),
+            _ => self.send_barrier(&mut state),
+        }
     }
 
     fn broadcast_bytes(&self, root: usize, bytes: &mut [u8]) -> Result<(), PeersError> {
-        let n_bytes = bytes.len();
-        let call = Call { kind: CallKind::Broadcast, root, n_bytes, ..Call::barrier() };
         let mut state = self.occupy()?;
-        self.meet(&mut state, &call, false)?;
-        self.spread(root, bytes);
-        Ok(())
+        match &mut state.link {
+            Link::Memory(all) => all.broadcast(root, bytes),
+            _ => self.send_broadcast(&mut state, root, bytes),
+        }
     }
 
     fn gather_bytes(
@@ -358,22 +228,11 @@ impl Peers for MpiPeers {
         whole: &mut [u8],
         counts: &[usize],
     ) -> Result<(), PeersError> {
-        let call = Call { kind: CallKind::Gather, root, n_bytes: part.len(), ..Call::barrier() };
         let mut state = self.occupy()?;
-        if self.rank != root {
-            self.meet(&mut state, &call, false)?;
-            self.send(root, part);
-            return Ok(());
+        match &mut state.link {
+            Link::Memory(all) => all.gather(root, part, whole, counts),
+            _ => self.send_gather(&mut state, root, part, whole, counts),
         }
-        self.meet(&mut state, &Call { n_whole: whole.len(), counts, ..call }, false)?;
-        for (rank, range) in parts(counts).enumerate() {
-            if rank == root {
-                whole[range].copy_from_slice(part);
-            } else {
-                self.receive(rank, &mut whole[range]);
-            }
-        }
-        Ok(())
     }
 
     fn scatter_bytes(
@@ -383,22 +242,11 @@ impl Peers for MpiPeers {
         counts: &[usize],
         part: &mut [u8],
     ) -> Result<(), PeersError> {
-        let call = Call { kind: CallKind::Scatter, root, n_bytes: part.len(), ..Call::barrier() };
         let mut state = self.occupy()?;
-        if self.rank != root {
-            self.meet(&mut state, &call, false)?;
-            self.receive(root, part);
-            return Ok(());
+        match &mut state.link {
+            Link::Memory(all) => all.scatter(root, whole, counts, part),
+            _ => self.send_scatter(&mut state, root, whole, counts, part),
         }
-        self.meet(&mut state, &Call { n_whole: whole.len(), counts, ..call }, false)?;
-        for (rank, range) in parts(counts).enumerate() {
-            if rank == root {
-                part.copy_from_slice(&whole[range]);
-            } else {
-                self.send(rank, &whole[range]);
-            }
-        }
-        Ok(())
     }
 
     fn all_gather_bytes(
@@ -407,26 +255,19 @@ impl Peers for MpiPeers {
         whole: &mut [u8],
         counts: &[usize],
     ) -> Result<(), PeersError> {
-        let (kind, n_bytes, n_whole) = (CallKind::AllGather, part.len(), whole.len());
-        let call = Call { kind, n_bytes, n_whole, counts, ..Call::barrier() };
         let mut state = self.occupy()?;
-        self.meet(&mut state, &call, false)?;
-        let size = self.size();
-        let ranges: Vec<_> = parts(counts).collect();
-        whole[ranges[self.rank].clone()].copy_from_slice(part);
-        let (right, left) = ((self.rank + 1) % size, (self.rank + size - 1) % size);
-        // Around the ring: what came in the last step goes on in this one.
-        for step in 1..size {
-            let given = ranges[(self.rank + size + 1 - step) % size].clone();
-            let taken = ranges[(self.rank + size - step) % size].clone();
-            let (given, taken) = both(whole, given, taken);
-            self.shift(right, given, left, taken);
+        match &mut state.link {
+            Link::Memory(all) => all.all_gather(part, whole, counts),
+            _ => self.send_all_gather(&mut state, part, whole, counts),
         }
-        Ok(())
     }
 
     fn all_reduce_bytes(&self, bytes: &mut [u8], fold: &Fold<'_>) -> Result<(), PeersError> {
-        self.fold_all(None, bytes, fold)
+        let mut state = self.occupy()?;
+        if let Link::Memory(all) = &mut state.link {
+            return all.all_reduce(bytes, fold);
+        }
+        self.send_folds(state, None, bytes, fold)
     }
 
     fn reduce_bytes(
@@ -435,12 +276,22 @@ impl Peers for MpiPeers {
         bytes: &mut [u8],
         fold: &Fold<'_>,
     ) -> Result<(), PeersError> {
-        self.fold_all(Some(root), bytes, fold)
+        let mut state = self.occupy()?;
+        if let Link::Memory(all) = &mut state.link {
+            return all.reduce(root, bytes, fold);
+        }
+        self.send_folds(state, Some(root), bytes, fold)
     }
 
     fn leave(&self, reason: &str) {
+        if self.size() == 1 {
+            return;
+        }
+        if let Some(group) = self.shared.get() {
+            group.leave(self.rank, reason);
+        }
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.size() == 1 || state.gone[self.rank] {
+        if state.gone[self.rank] {
             return;
         }
         state.gone[self.rank] = true;
@@ -448,22 +299,10 @@ impl Peers for MpiPeers {
         let own = (self.rank, reason.to_owned());
         let (rank, reason) = state.left.get_or_insert(own).clone();
         drop(state);
-        self.tell_others(&Body::Left { rank: self.members[rank], reason });
-    }
-}
-
-/// Two ranges that have nothing in common, one of them to be changed.
-fn both(
-    bytes: &mut [u8],
-    read: std::ops::Range<usize>,
-    write: std::ops::Range<usize>,
-) -> (&[u8], &mut [u8]) {
-    if read.start >= write.end {
-        let (low, high) = bytes.split_at_mut(read.start);
-        (&high[..read.len()], &mut low[write])
-    } else {
-        let (low, high) = bytes.split_at_mut(write.start);
-        (&low[read], &mut high[..write.len()])
+        // Who has the memory has seen it there.
+        if !self.all_share.load(Ordering::Acquire) {
+            self.tell_others(&Body::Left { rank: self.members[rank], reason });
+        }
     }
 }
 
@@ -483,30 +322,5 @@ impl fmt::Debug for MpiPeers {
             .field("members", &self.members)
             .field("group", &self.group)
             .finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn parts_lie_one_after_the_other() {
-        assert_eq!(parts(&[2, 0, 3]).collect::<Vec<_>>(), [0..2, 2..2, 2..5]);
-    }
-
-    #[test]
-    fn two_ranges_are_found_in_either_order_and_empty() {
-        let mut bytes = *b"abcdef";
-        let (read, write) = both(&mut bytes, 0..2, 3..6);
-        assert_eq!((read, &*write), (&b"ab"[..], &b"def"[..]));
-        let (read, write) = both(&mut bytes, 4..6, 0..3);
-        assert_eq!((read, &*write), (&b"ef"[..], &b"abc"[..]));
-        for (read, write) in [(2..2, 2..2), (0..0, 0..6), (0..6, 6..6), (6..6, 0..6), (0..6, 0..0)]
-        {
-            let (read_len, write_len) = (read.len(), write.len());
-            let (read, write) = both(&mut bytes, read, write);
-            assert_eq!((read.len(), write.len()), (read_len, write_len));
-        }
     }
 }

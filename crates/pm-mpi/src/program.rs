@@ -78,13 +78,13 @@ impl Mpi {
     /// `local_rank() % n` is the one to take.
     #[must_use]
     pub fn local_rank(&self) -> usize {
-        self.world.local.0
+        self.world.hosts.local.0
     }
 
     /// How many processes of the job are on this host.
     #[must_use]
     pub fn local_size(&self) -> usize {
-        self.world.local.1
+        self.world.hosts.local.1
     }
 
     /// The MPI that the program is built with: `Open MPI 4.1.4`, `MPICH 4.0.2`.

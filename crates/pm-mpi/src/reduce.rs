@@ -1,33 +1,23 @@
-//! Reductions: what lower ranks have together goes from rank to rank.
+//! Reductions by messages: what lower ranks have together goes from rank to rank.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::MutexGuard;
 
-use pm_api::backend::{Call, CallKind, Fold};
+use pm_api::backend::{Call, CallKind, Fold, Scratch};
 use pm_api::{Peers as _, PeersError};
 
 use crate::MpiPeers;
-use crate::peers::Posted;
+use crate::letters::Posted;
+use crate::peers::State;
 
 /// So many bytes go on at a time, so that all ranks are at work on a long array.
 const BLOCK: usize = 128 << 10;
 
-/// Bytes of the alignment that folds are quickest with.
-struct Scratch(Vec<u128>);
-
-impl Scratch {
-    fn new(len: usize) -> Self {
-        Self(vec![0; len.div_ceil(size_of::<u128>())])
-    }
-
-    fn bytes(&mut self) -> &mut [u8] {
-        bytemuck::cast_slice_mut(&mut self.0)
-    }
-}
-
 impl MpiPeers {
     /// Folds everybody's bytes, for the root or, without one, for everybody.
-    pub(crate) fn fold_all(
+    pub(crate) fn send_folds(
         &self,
+        mut state: MutexGuard<'_, State>,
         root: Option<usize>,
         bytes: &mut [u8],
         fold: &Fold<'_>,
@@ -35,18 +25,16 @@ impl MpiPeers {
         let kind = if root.is_some() { CallKind::Reduce } else { CallKind::AllReduce };
         let (n_bytes, element) = (bytes.len(), fold.element());
         let call = Call { kind, root: root.unwrap_or(0), n_bytes, element, ..Call::barrier() };
-        let mut state = self.occupy()?;
         // An operation that has a name elsewhere is none of the user's, and cannot panic.
         let said = self.meet(&mut state, &call, fold.native().is_none())?;
         let may_panic = said.iter().any(Posted::may_panic);
         let last = self.size() - 1;
         let mut panicked = None;
-        let mut result =
-            Scratch::new(if root.is_some() && self.rank == last { n_bytes } else { 0 });
+        let (mut scratch, mut result) = (Scratch::default(), Scratch::default());
+        let result = result.bytes(if root.is_some() && self.rank == last { n_bytes } else { 0 });
         let block = (BLOCK / element).max(1) * element;
-        let mut scratch = Scratch::new(block.min(n_bytes));
         for (nth, own) in bytes.chunks_mut(block).enumerate() {
-            let acc = &mut scratch.bytes()[..own.len()];
+            let acc = scratch.bytes(own.len());
             if self.rank == 0 {
                 acc.copy_from_slice(own);
             } else {
@@ -62,7 +50,7 @@ impl MpiPeers {
             if self.rank < last {
                 self.send(self.rank + 1, acc);
             } else if root.is_some() {
-                result.bytes()[nth * block..][..own.len()].copy_from_slice(acc);
+                result[nth * block..][..own.len()].copy_from_slice(acc);
             } else {
                 own.copy_from_slice(acc);
             }
@@ -70,9 +58,9 @@ impl MpiPeers {
         match root {
             None => self.spread(last, bytes),
             Some(root) if self.rank == last && root == last => {
-                bytes.copy_from_slice(&result.bytes()[..n_bytes]);
+                bytes.copy_from_slice(result);
             }
-            Some(root) if self.rank == last => self.send(root, &result.bytes()[..n_bytes]),
+            Some(root) if self.rank == last => self.send(root, result),
             Some(root) if self.rank == root => self.receive(last, bytes),
             Some(_) => {}
         }

@@ -183,7 +183,12 @@ impl Worker {
     ) -> Result<(), Fault> {
         let params = match &self.job.own {
             Some(run) => {
-                encoded(|| run.encode_params_into(indices.clone(), &mut self.params))?;
+                let world = self.job.world;
+                let encode =
+                    || encoded(|| run.encode_params_into(indices.clone(), &mut self.params));
+                let (params, arrays) = world.by_reference(encode);
+                world.give(world.rank, &arrays);
+                params?;
                 &self.params[..]
             }
             None => payload,

@@ -18,27 +18,33 @@ use mpi::traits::{
     Source as _,
 };
 use mpi::{Tag, Threading};
+use pm_api::backend::forget_shared;
 use serde::{Deserialize, Serialize};
 
 use crate::MpiError;
+use crate::host::Hosts;
 use crate::launch::launcher;
 use crate::mail::{Body, Boxes, Inbox, Letter, Port, until};
 use crate::raw::{Shared, call_at_exit};
+use crate::shared::{self, Given};
 
 /// The tag of the beginnings of letters.
 const LETTER: Tag = 1;
 /// The tag of what does not fit into the beginning.
 const REST: Tag = 2;
-/// Payloads up to this length come in the beginning.
-const INLINE: usize = 4 << 10;
+/// Payloads up to this length come in the beginning, which MPI then sends without asking the
+/// receiver first.
+const INLINE: usize = 2 << 10;
 /// The longest message; the interface of MPI counts by 31 bits.
 pub(crate) const PIECE: usize = 1 << 30;
 /// For how long one who waits looks for letters all the time.
 const SPIN: Duration = Duration::from_micros(100);
 /// For how long one who waits sleeps at most before looking again.
 const NAP: Duration = Duration::from_millis(5);
-/// For how long the thread that looks for letters sleeps at most.
+/// For how long the thread that looks for letters sleeps at most, where some come from other hosts,
+/// and where all who write also ring.
 const DOZE: Duration = Duration::from_millis(1);
+const SLUMBER: Duration = Duration::from_millis(20);
 
 static WORLD: OnceLock<Result<World, MpiError>> = OnceLock::new();
 /// What ends MPI when it is dropped.
@@ -65,8 +71,7 @@ pub(crate) struct World {
     pub(crate) rank: usize,
     pub(crate) size: usize,
     pub(crate) library: String,
-    /// The rank among those of this host, and how many these are.
-    pub(crate) local: (usize, usize),
+    pub(crate) hosts: Hosts,
     mail: Shared,
     /// For what groups send each other once they have agreed.
     pub(crate) data: Shared,
@@ -75,6 +80,8 @@ pub(crate) struct World {
     /// One at a time takes letters, so that those of one rank stay in their order.
     receiver: Mutex<Vec<u8>>,
     boxes: Mutex<Boxes>,
+    /// The arrays that each rank was given.
+    given: Vec<Mutex<Given>>,
     next_run: Mutex<u64>,
     /// Whether the other ranks serve the runs of rank 0, and do not run the program.
     serves: AtomicBool,
@@ -141,20 +148,20 @@ fn begin() -> Result<World, MpiError> {
         return Err(MpiError::OtherProgram { rank });
     }
     tasks?;
-    let host = world.split_shared(world.rank());
-    let local = (count(host.rank()), count(host.size()));
+    let hosts = Hosts::find(&world);
     let (mail, data) = (Shared::new(world.duplicate()), Shared::new(world.duplicate()));
     say_rank_in_panics(rank, size);
     Ok(World {
         rank,
         size,
         library,
-        local,
+        hosts,
         mail,
         data,
         senders: (0..size).map(|_| Mutex::default()).collect(),
         receiver: Mutex::default(),
         boxes: Mutex::new(Boxes::new(size)),
+        given: (0..size).map(|_| Mutex::default()).collect(),
         next_run: Mutex::new(1),
         serves: AtomicBool::new(false),
         stop: AtomicBool::new(false),
@@ -176,7 +183,7 @@ pub(crate) fn library() -> String {
 }
 
 /// Ranks and sizes are never negative.
-fn count(rank: mpi::topology::Rank) -> usize {
+pub(crate) fn count(rank: mpi::topology::Rank) -> usize {
     usize::try_from(rank).unwrap_or(0)
 }
 
@@ -241,6 +248,7 @@ pub(crate) fn at_exit(status: i32) {
         }
     }
     world.stop.store(true, Ordering::Release);
+    world.hosts.ring(rank, rank);
     let thread = lock(&THREAD).take();
     if let Some(thread) = thread {
         // It panics for its own bugs only, and has said so then.
@@ -255,6 +263,11 @@ impl World {
         self.serves.store(true, Ordering::Release);
     }
 
+    /// Whether these ranks can meet in shared memory with this one.
+    pub(crate) fn can_share(&self, ranks: &[usize]) -> bool {
+        self.hosts.can_share(self.rank, ranks)
+    }
+
     pub(crate) fn is_served(&self) -> bool {
         self.serves.load(Ordering::Acquire)
     }
@@ -265,6 +278,10 @@ impl World {
         let run = *next;
         *next += 1;
         begin(run)
+    }
+
+    pub(crate) fn given(&self, rank: usize) -> MutexGuard<'_, Given> {
+        lock(&self.given[rank])
     }
 
     pub(crate) fn with_boxes<T>(&self, with: impl FnOnce(&mut Boxes) -> T) -> T {
@@ -305,8 +322,13 @@ impl World {
         }
         let process = self.mail.process_at_rank(rank_of(to));
         let _alone = lock(&self.senders[to]);
+        if bytes.len() > INLINE {
+            // MPI may wait for the receiver before it sends that.
+            self.hosts.ring(self.rank, to);
+        }
+        in_mpi(|| process.send_with_tag(&bytes[..], LETTER));
+        self.hosts.ring(self.rank, to);
         in_mpi(|| {
-            process.send_with_tag(&bytes[..], LETTER);
             if !inline {
                 payload.chunks(PIECE).for_each(|piece| process.send_with_tag(piece, REST));
             }
@@ -348,6 +370,15 @@ impl World {
                     token.cancel();
                 }
             }
+            // Here, so that it is there before what comes next can be decoded.
+            Body::Share { id, place } => {
+                drop(boxes);
+                shared::take_in(*id, *place, &letter.payload);
+            }
+            Body::Forget { ids } => {
+                drop(boxes);
+                ids.iter().for_each(|id| forget_shared(*id));
+            }
             Body::Bye => {
                 let source = letter.source;
                 boxes.gone[source] = true;
@@ -387,6 +418,7 @@ impl World {
     ) -> Option<T> {
         let mut since = Instant::now();
         let mut n_seen = 0;
+        let mut attending = Some(Attending::new(self));
         loop {
             let mut letters = inbox.lock();
             if let Some(taken) = take(&mut letters) {
@@ -403,9 +435,11 @@ impl World {
             if self.pump() {
                 since = Instant::now();
             } else if since.elapsed() < SPIN {
+                attending.get_or_insert_with(|| Attending::new(self));
                 thread::yield_now();
             } else {
                 // What comes meanwhile is taken in by the thread that looks out.
+                attending = None;
                 inbox.sleep(until(deadline, NAP), |letters| letters.len() == n_seen);
             }
         }
@@ -413,18 +447,40 @@ impl World {
 
     /// Takes in letters until the world ends.
     fn look_out(&self) {
+        let longest = if self.hosts.all_hear() { SLUMBER } else { DOZE };
         let mut pause = Duration::ZERO;
+        let mut seen = 0;
         while !self.stop.load(Ordering::Acquire) {
-            if self.pump() {
-                pause = Duration::ZERO;
+            let rung = self.hosts.rung();
+            if self.pump() || rung != seen {
+                // Rung for, but perhaps not there yet.
+                (pause, seen) = (Duration::ZERO, rung);
             } else if pause < Duration::from_micros(20) {
                 pause += Duration::from_micros(1);
                 thread::yield_now();
             } else {
-                thread::sleep(pause);
-                pause = (2 * pause).min(DOZE);
+                self.hosts.sleep(rung, pause);
+                pause = (2 * pause).min(longest);
             }
         }
+    }
+}
+
+/// As long as it is there, a thread of this rank looks for letters, and nobody rings for it.
+struct Attending<'a>(&'a World);
+
+impl<'a> Attending<'a> {
+    fn new(world: &'a World) -> Self {
+        world.hosts.attend(true);
+        Self(world)
+    }
+}
+
+impl Drop for Attending<'_> {
+    fn drop(&mut self) {
+        self.0.hosts.attend(false);
+        // It was not rung for what has come last.
+        while self.0.pump() {}
     }
 }
 

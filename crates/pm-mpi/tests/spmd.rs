@@ -33,7 +33,7 @@ enum End {
 
 type Case = (&'static str, End, fn(Mpi));
 
-const CASES: [Case; 14] = [
+const CASES: [Case; 18] = [
     ("every_rank_gets_all_results", End::Success, results),
     ("failures_are_the_same_values_on_every_rank", End::Success, failures),
     ("a_run_inside_a_task_is_serial", End::Success, nested),
@@ -42,6 +42,14 @@ const CASES: [Case; 14] = [
     ("one_rank_cancels_for_all", End::Success, cancels),
     ("different_runs_are_an_error_on_every_rank", End::Success, different),
     ("the_group_of_all_ranks_can_be_divided", End::Success, divided),
+    ("groups_meet_at_every_length", End::Success, lengths),
+    ("a_part_of_the_ranks_runs_tasks_of_its_own", End::Success, parts_run),
+    (
+        "a_member_that_is_killed_ends_those_who_wait_in_memory",
+        End::Failure(""),
+        killed_in_collective,
+    ),
+    ("a_member_whose_program_ends_is_missed_in_memory", End::Success, ends_in_collective),
     ("a_panic_outside_tasks_ends_the_job", End::Failure("the middle of nowhere"), panics),
     ("an_error_of_one_main_ends_the_job", End::Failure("ended with status 3"), exits),
     ("a_killed_rank_ends_the_job", End::Failure(""), killed),
@@ -253,6 +261,80 @@ fn divided(mpi: Mpi) {
     peers.barrier().expect("the group is of use");
 }
 
+/// Lengths about those at which collectives go another way, from every root.
+fn lengths(mpi: Mpi) {
+    let peers = mpi.peers();
+    let (rank, size) = (peers.rank(), peers.size());
+    let number = |rank: usize, i: usize| (rank * 31 + i * 7) as f64;
+    for n in [0, 1, 2, 3, 4, 511, 512, 513, 4096, 4097, 40_000, 100_001] {
+        for root in 0..size {
+            let own = |rank: usize| (0..n).map(|i| number(rank, i)).collect::<Vec<_>>();
+            let mut copy = own(rank);
+            peers.broadcast(root, &mut copy).expect("all come");
+            assert_eq!(copy, own(root));
+            let all: Vec<f64> = (0..size).flat_map(own).collect();
+            let counts = vec![n; size];
+            let mut whole = vec![-1.0; n * size];
+            peers.gather_into(root, &own(rank), &mut whole, &counts).expect("all come");
+            assert!(if rank == root { whole == all } else { whole == vec![-1.0; n * size] });
+            let mut part = vec![-1.0; n];
+            peers.scatter_into(root, &all, &counts, &mut part).expect("all come");
+            assert_eq!(part, own(rank));
+            let expected: Vec<f64> =
+                (0..n).map(|i| (0..size).map(|rank| number(rank, i)).sum()).collect();
+            let mut sum = own(rank);
+            peers.reduce(root, &mut sum, Sum).expect("all come");
+            assert!(sum == if rank == root { expected.clone() } else { own(rank) });
+            let mut sum = own(rank);
+            peers.all_reduce(&mut sum, Sum).expect("all come");
+            assert!(sum == expected, "a sum of {n}");
+            assert!(peers.all_gather(&own(rank)).expect("all come") == all);
+            // A length that does not fit, long or short, costs the group nothing.
+            let error = peers.broadcast(root, &mut vec![0.0; n + rank]).err();
+            assert_eq!(error.is_some(), size > 1);
+        }
+    }
+}
+
+/// Each half of the ranks is a group whose members share out tasks by themselves.
+fn parts_run(mpi: Mpi) {
+    let peers = mpi.peers();
+    let half = peers.split((mpi.rank() % 2) as u64, 0).expect("all come");
+    let manager = pm_api::SerialManager::new();
+    let own: Vec<u64> = (half.rank() as u64..100).step_by(half.size()).collect();
+    let run = manager.scatter::<Square>(false, own, &RunOptions::default()).expect("it starts");
+    let squares = run.gather().expect("it works").into_complete().expect("no task fails");
+    let mut sum = [squares.iter().sum::<u64>()];
+    half.all_reduce(&mut sum, Sum).expect("all come");
+    assert_eq!(sum, [(0..100).map(|n| n * n).sum::<u64>()]);
+    // And all of them once more, by all ranks.
+    results(mpi);
+}
+
+fn killed_in_collective(mpi: Mpi) {
+    let peers = mpi.peers();
+    peers.barrier().expect("all come");
+    if mpi.rank() + 1 == mpi.size() {
+        kill_this_process();
+    }
+    let mut numbers = vec![1.0; 1 << 20];
+    let _never = peers.all_reduce(&mut numbers, Sum);
+    thread::sleep(LIMIT);
+}
+
+fn ends_in_collective(mpi: Mpi) {
+    let peers = mpi.peers();
+    peers.barrier().expect("all come");
+    if mpi.size() == 1 || mpi.rank() + 1 == mpi.size() {
+        // Without a drop of the group.
+        std::process::exit(0);
+    }
+    let error = peers.barrier().expect_err("one is gone");
+    let last = mpi.size() - 1;
+    assert!(matches!(error, PeersError::Left { rank, .. } if rank == last), "{error}");
+    assert!(error.to_string().contains("its program has ended"), "{error}");
+}
+
 fn panics(mpi: Mpi) {
     assert!(mpi.rank() + 1 < mpi.size(), "the middle of nowhere");
     let _never = mpi.peers().barrier();
@@ -353,19 +435,54 @@ fn main() {
     assert!(failed.is_empty(), "{failed:?}");
 }
 
-/// Does a case as a job of its own, and looks how that ends.
+/// Does a case as a job of its own, and looks how that ends, and that nobody and nothing is left.
 fn judge(case: &str, end: End, size: usize) -> Result<(), String> {
     let launcher =
         common::launcher(&pm_mpi::library(), false).expect("an MPI comes with its launcher");
     let mut command = common::mpirun(launcher, size, &env::current_exe().expect("it runs"));
+    let mark = format!("{}-{size}-{case}", std::process::id());
+    command.env(common::INSIDE, &mark);
     command.arg(case).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let before = shared_files();
     let limit = if matches!(end, End::Success) { LIMIT } else { SOON };
     let output = common::output_in(command, limit)?;
     let Output { status, stdout, stderr } = output;
     let text = String::from_utf8_lossy(&stdout) + String::from_utf8_lossy(&stderr);
+    let begin = Instant::now();
+    while let Some(pid) = one_with(&mark) {
+        if begin.elapsed() > SOON {
+            return Err(format!("process {pid} is left: {text}"));
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    let mut left = shared_files();
+    left.retain(|name| !before.contains(name));
+    // What ranks of Open MPI talk through among themselves stays when one is killed.
+    left.retain(|name| !name.starts_with("vader_segment"));
+    if !left.is_empty() {
+        return Err(format!("{left:?} is left in shared memory: {text}"));
+    }
     match end {
         End::Success if status.success() => Ok(()),
         End::Failure(words) if !status.success() && text.contains(words) => Ok(()),
         _ => Err(format!("{status}: {text}")),
     }
+}
+
+/// The names of what lies in shared memory.
+fn shared_files() -> Vec<String> {
+    let entries = std::fs::read_dir("/dev/shm").into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
+}
+
+/// A process that was started with this mark and is not a corpse.
+fn one_with(mark: &str) -> Option<u32> {
+    let wanted = format!("{}={mark}", common::INSIDE);
+    let is_it = |pid: &u32| {
+        std::fs::read(format!("/proc/{pid}/environ"))
+            .is_ok_and(|all| all.split(|byte| *byte == 0).any(|one| one == wanted.as_bytes()))
+    };
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let mut pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.find(is_it)
 }

@@ -6,10 +6,9 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use pm_api::backend::{ChunkQueue, Run, SharedArray};
-use worker_process::{Frozen, Pool, Waker};
+use worker_process::{Frozen, Group, Pool, Waker};
 
 use crate::driver::Driver;
-use crate::group::GroupMemory;
 use crate::mailbox::Mailbox;
 use crate::times::SharedTimes;
 
@@ -30,7 +29,7 @@ pub(crate) struct Job {
     /// The arrays in the arguments that numbers stand for.
     pub(crate) arrays: Vec<SharedArray>,
     /// None for one worker.
-    pub(crate) group: Option<GroupMemory>,
+    pub(crate) group: Option<Group>,
 }
 
 /// What is said to the thread.

@@ -59,7 +59,6 @@ mod mailbox;
 mod manager;
 mod piece;
 mod posted;
-mod reduce;
 mod seat;
 mod shared;
 #[cfg_attr(not(feature = "times"), path = "untimed.rs")]

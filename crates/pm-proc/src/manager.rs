@@ -9,9 +9,8 @@ use pm_api::backend::{
 use pm_api::{
     FailureKind, ManagerOptions, OnCancel, ParallelManager, PmError, Schedule, SerialManager,
 };
-use worker_process::{Frozen, Output, Pool, PoolConfig, StartError, WaitPolicy, WorkerExe};
+use worker_process::{Frozen, Group, Output, Pool, PoolConfig, StartError, WaitPolicy, WorkerExe};
 
-use crate::group::GroupMemory;
 use crate::handle::{Args, Handle, Job};
 use crate::mailbox::Mailbox;
 use crate::times::{self, SharedTimes};
@@ -306,7 +305,7 @@ impl ParallelManager for ProcessesManager {
                 return Ok(Box::new(Unneeded { failed: Some(failed), not_started, n_workers }));
             }
         };
-        let group = (n_workers > 1).then(|| GroupMemory::create(n_workers)).transpose();
+        let group = (n_workers > 1).then(|| Group::create(n_workers)).transpose();
         let group = group.map_err(|error| start(Box::new(error)))?;
         let mut handle = self.workers(n_workers)?;
         let (copy, mailbox) = (run.clone(), handle.mailbox());

@@ -14,7 +14,7 @@ use pm_api::backend::{
 use pm_api::{CancelToken, FailureKind, Peers, SerialPeers};
 use worker_process::{Board, Frozen, Incoming, Lent, LinkError, Part, Received, View};
 
-use crate::group::{GroupMemory, ProcessPeers};
+use crate::group::ProcessPeers;
 use crate::piece::{Piece, Seen};
 use crate::shared;
 use crate::wire::{Answer, Group, INLINE, Order, frame, read};
@@ -210,7 +210,7 @@ impl Server {
                         (Group::Alone, _) => Box::new(SerialPeers::new()),
                         (Group::Member, Some(Received::Fd(fd))) => {
                             let action = "map the memory of a group";
-                            let memory = GroupMemory::open(fd, n_workers)
+                            let memory = worker_process::Group::open(fd, n_workers)
                                 .map_err(|source| LinkError::Io { action, source })?;
                             Box::new(ProcessPeers::new(
                                 memory,

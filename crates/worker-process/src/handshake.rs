@@ -98,6 +98,7 @@ impl Welcome {
             WaitPolicy::Spin => 0,
             WaitPolicy::Adaptive => 1,
             WaitPolicy::Block => 2,
+            WaitPolicy::Yield => 3,
         };
         let cost = u64::try_from(self.wake_cost.as_nanos()).unwrap_or(u64::MAX);
         let mut out = Writer::default();
@@ -118,6 +119,7 @@ impl Welcome {
                 0 => WaitPolicy::Spin,
                 1 => WaitPolicy::Adaptive,
                 2 => WaitPolicy::Block,
+                3 => WaitPolicy::Yield,
                 _ => return None,
             },
             wake_cost: Duration::from_nanos(from.u64()?),

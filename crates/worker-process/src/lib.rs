@@ -75,7 +75,7 @@
 //! | [`View`] of a peer's arena | the peer | copies |
 //! | [`Frozen`] | nobody any more (`F_SEAL_WRITE`, looked at before it is mapped) | `&[u8]` |
 //! | [`SharedMemory`] | all who have it | copies |
-//! | rings, [`Barrier`], [`Board`] | both sides | atomics, inside this crate |
+//! | rings, [`Barrier`], [`Bells`], [`Board`], [`Group`] | both sides | atomics and copies, inside this crate |
 //!
 //! Copies out of memory that may change meanwhile are made by an instruction that the compiler does
 //! not look into (`rep movsb`; atomics where that does not exist). No file can shrink, so no access
@@ -98,6 +98,7 @@ compile_error!(
 
 mod channel;
 mod error;
+mod group;
 mod guard;
 mod handshake;
 mod memory;
@@ -110,12 +111,14 @@ mod worker;
 
 pub use channel::{LinkError, Part, Received};
 pub use error::{Ended, PoolError, StartError};
+pub use group::{Group, GroupError, GroupMember, Waiting};
 pub use guard::Leftover;
 pub use memory::{Arena, Draft, Frozen, FrozenDraft, Lent, SharedMemory, View};
 pub use output::{Line, LineSink, Output, Stream};
 pub use pool::{Event, Pool, PoolConfig, Waker};
 pub use role::{ENV, WorkerExe};
 pub use sync::barrier::{Barrier, BarrierError, BarrierMember};
+pub use sync::bells::Bells;
 pub use sync::board::Board;
 pub use sync::wait::WaitPolicy;
 pub use worker::{Incoming, Worker, serve_if_worker};

@@ -116,7 +116,8 @@ pub trait PeersExt: Peers {
         counts: &[usize],
     ) -> Result<(), PeersError> {
         let whole = bytemuck::cast_slice_mut(whole);
-        self.gather_bytes(root, bytemuck::cast_slice(part), whole, &in_bytes::<T>(counts))
+        let part = bytemuck::cast_slice(part);
+        in_bytes::<T, _>(counts, |counts| self.gather_bytes(root, part, whole, counts))
     }
 
     /// Gives the root everybody's value, by rank; `None` elsewhere.
@@ -149,7 +150,8 @@ pub trait PeersExt: Peers {
         let counts: Vec<usize> = counts.into_iter().map(usize_of).collect();
         let mut whole = vec![T::zeroed(); counts.iter().sum()];
         let bytes = bytemuck::cast_slice_mut(&mut whole);
-        self.all_gather_bytes(bytemuck::cast_slice(part), bytes, &in_bytes::<T>(&counts))?;
+        let part = bytemuck::cast_slice(part);
+        in_bytes::<T, _>(&counts, |counts| self.all_gather_bytes(part, bytes, counts))?;
         Ok(whole)
     }
 
@@ -202,7 +204,8 @@ pub trait PeersExt: Peers {
         part: &mut [T],
     ) -> Result<(), PeersError> {
         let part = bytemuck::cast_slice_mut(part);
-        self.scatter_bytes(root, bytemuck::cast_slice(whole), &in_bytes::<T>(counts), part)
+        let whole = bytemuck::cast_slice(whole);
+        in_bytes::<T, _>(counts, |counts| self.scatter_bytes(root, whole, counts, part))
     }
 
     /// Gives everybody its one of the root's values; what others give is not looked at.
@@ -432,10 +435,20 @@ pub trait PeersExt: Peers {
 
 impl<P: Peers + ?Sized> PeersExt for P {}
 
-fn in_bytes<T: Pod>(counts: &[usize]) -> Vec<usize> {
+/// Gives `use_them` the lengths in bytes; without asking for memory where there are few, since that
+/// would be a good part of what a short collective costs.
+fn in_bytes<T: Pod, R>(counts: &[usize], use_them: impl FnOnce(&[usize]) -> R) -> R {
     const { assert!(size_of::<T>() > 0, "an array of nothing has no bytes") };
     // One that is too large does not fit anything, which is found out by all together.
-    counts.iter().map(|n| n.saturating_mul(size_of::<T>())).collect()
+    let in_bytes = |n: &usize| n.saturating_mul(size_of::<T>());
+    let mut few = [0; 32];
+    match few.get_mut(..counts.len()) {
+        Some(few) => {
+            few.iter_mut().zip(counts).for_each(|(few, n)| *few = in_bytes(n));
+            use_them(few)
+        }
+        None => use_them(&counts.iter().map(in_bytes).collect::<Vec<_>>()),
+    }
 }
 
 /// Lengths are sent as 64 bits; each was one of a buffer in somebody's memory.

@@ -3,6 +3,7 @@
 mod call;
 mod error;
 mod ext;
+mod meeting;
 mod ops;
 mod serial;
 mod tree;
@@ -12,6 +13,7 @@ use std::fmt::Debug;
 pub use call::{Call, CallKind, check_calls};
 pub use error::PeersError;
 pub use ext::PeersExt;
+pub use meeting::{Collectives, Meeting, Scratch};
 pub use ops::{And, Fold, Max, Min, Native, Op, OpName, Or, Prod, Scalar, Sum, Xor};
 pub(crate) use serial::ALONE;
 pub use serial::{Departed, SerialPeers};

@@ -55,6 +55,10 @@ pub(crate) fn mpirun(launcher: &str, n_ranks: usize, program: &Path) -> Command 
     // More ranks than cores, in a container, as whoever runs the tests, and on this host alone.
     command.env("OMPI_ALLOW_RUN_AS_ROOT", "1").env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1");
     command.env("OMPI_MCA_rmaps_base_oversubscribe", "1");
+    // Open MPI binds one or two ranks to a core each, and with them all that they start. A launcher
+    // that an item starts would share its core with that rank and with whoever else is bound there;
+    // on a loaded machine it was seen to take half a minute to notice the end of its job.
+    command.env("OMPI_MCA_hwloc_base_binding_policy", "none");
     command.env("OMPI_MCA_btl_vader_single_copy_mechanism", "none");
     command.env("OMPI_MCA_btl", "self,vader").env("OMPI_MCA_oob_tcp_if_include", "lo");
     command.env("HYDRA_IFACE", "lo").env("FI_PROVIDER", "tcp").env("FI_TCP_IFACE", "lo");

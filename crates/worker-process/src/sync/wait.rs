@@ -17,6 +17,10 @@ pub enum WaitPolicy {
     /// out long, or where there are more processes than cores.
     #[default]
     Adaptive,
+    /// Looks for a millisecond, and gives the core to others between the looks, at once where there
+    /// are more processes than cores, else after some time; then sleeps. For those who wait often
+    /// and briefly and cannot know how many cores they have.
+    Yield,
     /// Sleeps at once.
     Block,
 }
@@ -145,6 +149,8 @@ pub(crate) struct Spinner {
     n_paused: u32,
 }
 
+/// For how long one looks that gives the core to others meanwhile.
+const LONG_LOOK: Duration = Duration::from_millis(1);
 /// As many short waits with vain looks in a row end the looking ...
 const MOST_VAIN: u32 = 8;
 /// ... for as many waits.
@@ -161,6 +167,7 @@ impl Spinner {
             WaitPolicy::Block => return Idle::Sleep,
             // So that whoever spins notices signs that are not in shared memory.
             WaitPolicy::Spin => Duration::from_millis(1),
+            WaitPolicy::Yield => return self.look_politely(ready),
             WaitPolicy::Adaptive if self.crowded => return Idle::Sleep,
             WaitPolicy::Adaptive if self.n_paused > 0 => {
                 self.n_paused -= 1;
@@ -186,6 +193,25 @@ impl Spinner {
         }
         self.began = Some(began);
         if self.policy == WaitPolicy::Spin { Idle::LookAround } else { Idle::Sleep }
+    }
+
+    fn look_politely(&mut self, mut ready: impl FnMut() -> bool) -> Idle {
+        let began = Instant::now();
+        loop {
+            for _ in 0..8 {
+                if ready() {
+                    return Idle::Ready;
+                }
+                std::hint::spin_loop();
+            }
+            let looked_for = began.elapsed();
+            if looked_for >= LONG_LOOK {
+                return Idle::Sleep;
+            }
+            if self.crowded || looked_for >= self.cost {
+                std::thread::yield_now();
+            }
+        }
     }
 
     /// Tells how the wait ended that began with the last look: something came, after some sleep.
@@ -260,6 +286,9 @@ mod tests {
         assert_eq!(look(WaitPolicy::Block, false), Idle::Sleep);
         assert_eq!(look(WaitPolicy::Adaptive, true), Idle::Sleep);
         assert_eq!(look(WaitPolicy::Spin, true), Idle::LookAround);
+        for crowded in [false, true] {
+            assert_eq!(look(WaitPolicy::Yield, crowded), Idle::Sleep);
+        }
         let mut n = 0;
         let mut spinner = Spinner::new(WaitPolicy::Spin, false, cost);
         let third = || {
