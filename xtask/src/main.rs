@@ -56,7 +56,7 @@ Tasks:
   tidy      check what no other tool does: READMEs, headers, lints, layers, changelog
   deny      check licences and sources of the dependencies (needs cargo-deny)
   instructions
-            count the instructions of the timer's operations by valgrind, against their limits
+            count the instructions of timer and filter by valgrind, against their limits
   sanitize  run the tests of unsafe code under AddressSanitizer (needs a nightly toolchain) and
             under valgrind
   bench     run the studies and the benchmarks

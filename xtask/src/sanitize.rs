@@ -20,7 +20,7 @@ struct Watched {
 
 /// Loom switches stacks by itself, which neither tool can follow; the tests of worker processes by
 /// other processes measure how fast they end.
-const WATCHED: [Watched; 3] = [
+const WATCHED: [Watched; 4] = [
     Watched {
         package: "gtimer-core",
         asan: &["--lib", "--tests"],
@@ -39,6 +39,13 @@ const WATCHED: [Watched; 3] = [
             "--test=histograms",
         ],
         valgrind: &["--lib", "--test=sharing", "--test=hostile", "--test=random"],
+        skip: &[],
+    },
+    Watched {
+        package: "gmf-cpu",
+        asan: &["--lib", "--tests"],
+        // At the level AVX2, because valgrind does not know AVX-512.
+        valgrind: &["--lib", "--test=watched"],
         skip: &[],
     },
     Watched {

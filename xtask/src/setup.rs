@@ -49,7 +49,7 @@ const NEEDS: [Need; 8] = [
     },
     Need {
         what: "valgrind",
-        why: "counts the instructions of the timer, watches the memory of unsafe code",
+        why: "counts the instructions of timer and filter, watches the memory of unsafe code",
         // It refuses to start without the symbols of the C library's loader.
         apt: &["valgrind", "libc6-dbg"],
         for_python: false,

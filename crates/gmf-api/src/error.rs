@@ -222,6 +222,16 @@ pub enum KernelError {
         /// The number of elements of the buffer.
         got: usize,
     },
+    /// A sample is NaN or infinite. Nothing was written.
+    #[error("element {index} of {what} is {value}, not a finite number")]
+    NotFinite {
+        /// Which buffer.
+        what: &'static str,
+        /// The index in the buffer.
+        index: usize,
+        /// The sample.
+        value: num_complex::Complex32,
+    },
     /// The kernel cannot do what was asked.
     #[error("the {kernel} kernel cannot compute {what}")]
     Unsupported {

@@ -132,17 +132,29 @@ pub struct Integration<'a> {
 }
 
 impl Integration<'_> {
-    /// Checks the buffers against the lengths that `derived` asks for.
+    /// Checks the buffers against the lengths that `derived` asks for, and that all samples are
+    /// finite: comparisons with NaN are false, so a search would pass over it.
     ///
     /// # Errors
     ///
-    /// [`KernelError::Shape`].
+    /// [`KernelError::Shape`] and [`KernelError::NotFinite`].
     pub fn check(&self, derived: &Derived) -> Result<(), KernelError> {
         let tx = derived.n_ipp() * derived.pulse_samples();
         let rx = derived.n_ipp() * derived.window_samples();
         check_len("the transmitter's buffer", tx, self.tx.len())?;
-        check_len("the receiver's buffer", rx, self.rx.len())
+        check_len("the receiver's buffer", rx, self.rx.len())?;
+        check_finite("the transmitter's buffer", self.tx)?;
+        check_finite("the receiver's buffer", self.rx)
     }
+}
+
+fn check_finite(what: &'static str, samples: &[Complex32]) -> Result<(), KernelError> {
+    // Without a branch this is a fraction of what any kernel does.
+    if samples.iter().fold(true, |all, z| all & z.re.is_finite() & z.im.is_finite()) {
+        return Ok(());
+    }
+    let index = samples.iter().position(|z| !z.is_finite()).expect("one was not finite");
+    Err(KernelError::NotFinite { what, index, value: samples[index] })
 }
 
 pub(crate) fn check_len(
@@ -178,12 +190,13 @@ pub trait GmfKernel: fmt::Debug + Send + Sync {
 pub trait GmfPlan: Send {
     /// Searches the grid for one integration; every element of `row` is overwritten.
     ///
-    /// Does not allocate (the reference does; it is not made for speed). Where the echo is zero throughout a gate, its value is 0 and its indices
-    /// are -1.
+    /// Does not allocate (the reference does; it is not made for speed). Where the echo is zero
+    /// throughout a gate, its value is 0 and its indices are -1.
     ///
     /// # Errors
     ///
-    /// [`KernelError::Shape`] when a buffer does not fit the plan; nothing is written then.
+    /// [`KernelError::Shape`] when a buffer does not fit the plan, [`KernelError::NotFinite`] when a
+    /// sample is NaN or infinite; nothing is written then.
     fn execute(
         &mut self,
         integration: Integration<'_>,

@@ -20,8 +20,9 @@ mod promises;
 
 pub use cases::{Case, random_case};
 pub use promises::{
-    batches_equal_single_executions, powers_of_two_scale_exactly, refuses_wrong_shapes,
-    repeats_to_the_bit, results_agree_with_the_reference, silence_has_no_index,
+    batches_equal_single_executions, powers_of_two_scale_exactly, refuses_what_is_not_finite,
+    refuses_wrong_shapes, repeats_to_the_bit, results_agree_with_the_reference,
+    silence_has_no_index,
 };
 
 use gmf_api::GmfKernel;
@@ -38,4 +39,5 @@ pub fn check_all(kernel: &dyn GmfKernel) {
     batches_equal_single_executions(kernel);
     silence_has_no_index(kernel);
     refuses_wrong_shapes(kernel);
+    refuses_what_is_not_finite(kernel);
 }

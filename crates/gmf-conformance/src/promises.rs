@@ -195,3 +195,33 @@ pub fn refuses_wrong_shapes(kernel: &dyn GmfKernel) {
     let mut reference = ReferencePlan::new(&derived, &case.options);
     assert_eq!(reference.compare(good, &row).expect("the shapes fit"), []);
 }
+
+/// Samples that are NaN or infinite are refused, and nothing is written: comparisons would hide
+/// them.
+///
+/// # Panics
+///
+/// When they are not, or something is.
+pub fn refuses_what_is_not_finite(kernel: &dyn GmfKernel) {
+    let case = random_case(5, Method::Fgmf, ZeroFrequency::Sum);
+    let good = case.prepared.integration();
+    let mut plan = plan(kernel, &case);
+    for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        let spoilt = |samples: &[Complex32]| {
+            let mut samples = samples.to_vec();
+            let last = samples.len() - 1;
+            samples[last].im = value;
+            samples
+        };
+        let (tx, rx) = (spoilt(good.tx), spoilt(good.rx));
+        for integration in
+            [Integration { tx: &tx, rx: good.rx }, Integration { tx: good.tx, rx: &rx }]
+        {
+            let mut row = GridRow::new(case.derived.n_ranges());
+            let untouched = row.clone();
+            let refused = plan.execute(integration, row.as_mut());
+            assert!(matches!(refused, Err(KernelError::NotFinite { .. })), "{refused:?}");
+            assert_eq!(row, untouched);
+        }
+    }
+}

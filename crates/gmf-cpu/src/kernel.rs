@@ -1,36 +1,49 @@
-//! The kernel and its plan: gates divided among threads.
+//! The kernel: threads, level, and whether rows are skipped.
 
 use std::fmt;
 use std::sync::Arc;
 
-use gmf_api::{
-    Complex32, Derived, GmfKernel, GmfPlan, GridRowMut, Integration, KernelError, KernelOptions,
-    Method, ZeroFrequency,
-};
-use rayon::prelude::*;
+use gmf_api::{Derived, GmfKernel, GmfPlan, KernelError, KernelOptions};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use crate::decode::decode;
-use crate::dpt::{Dpt, DptScratch};
-use crate::search::{Transform, TransformScratch};
+use crate::Level;
+use crate::plan::CpuPlan;
+use crate::simd::Portable;
+#[cfg(target_arch = "x86_64")]
+use crate::simd::{Avx2, Avx512};
+
+pub(crate) const NAME: &str = "cpu";
+
+/// The variables of [`CpuKernel::with_environment`].
+const LEVEL: &str = "POLYCHRON_GMF_LEVEL";
+const SKIP: &str = "POLYCHRON_GMF_SKIP";
 
 /// The kernel `cpu`: single precision, on a number of threads of this process.
+///
+/// Its results have the same bytes for any number of threads, for any [`Level`], and whether rows
+/// are skipped or not.
 #[derive(Clone)]
 pub struct CpuKernel {
     /// `None` works on the caller's thread.
     pool: Option<Arc<ThreadPool>>,
+    level: Level,
+    skipping: bool,
 }
 
 impl fmt::Debug for CpuKernel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CpuKernel").field("threads", &self.threads()).finish()
+        f.debug_struct("CpuKernel")
+            .field("threads", &self.threads())
+            .field("level", &self.level)
+            .field("skipping", &self.skipping)
+            .finish()
     }
 }
 
 impl Default for CpuKernel {
-    /// Works on the caller's thread.
+    /// Works on the caller's thread, at the processor's best level.
     fn default() -> Self {
-        Self { pool: None }
+        Self { pool: None, level: Level::best(), skipping: true }
     }
 }
 
@@ -52,11 +65,71 @@ impl CpuKernel {
             .thread_name(|idx| format!("gmf-cpu-{idx}"))
             .build()
             .map_err(|source| KernelError::Device {
-                kernel: "cpu".to_owned(),
+                kernel: NAME.to_owned(),
                 action: format!("start {threads} threads"),
                 source: source.into(),
             })?;
-        Ok(Self { pool: Some(Arc::new(pool)) })
+        Ok(Self { pool: Some(Arc::new(pool)), ..Self::default() })
+    }
+
+    /// The same kernel at another level than the processor's best.
+    ///
+    /// # Errors
+    ///
+    /// [`KernelError::Unsupported`] when this processor does not have the level.
+    pub fn at_level(self, level: Level) -> Result<Self, KernelError> {
+        if level.is_available() {
+            return Ok(Self { level, ..self });
+        }
+        Err(KernelError::Unsupported {
+            kernel: NAME.to_owned(),
+            what: format!("at the level {level}: this processor has {} at best", Level::best()),
+        })
+    }
+
+    /// The same kernel, computing every row of frequencies: the same bytes, several times later.
+    ///
+    /// Rows are skipped only where a bound shows that the greatest power cannot be there; this is
+    /// how to see that it is so, and how to measure what skipping gains.
+    #[must_use]
+    pub fn without_skipping(self) -> Self {
+        Self { skipping: false, ..self }
+    }
+
+    /// The same kernel as the environment asks for, if it does:
+    ///
+    /// - `POLYCHRON_GMF_LEVEL` is the name of a [`Level`] (`avx512`, `avx2`, `portable`);
+    /// - `POLYCHRON_GMF_SKIP=0` computes every row, see [`CpuKernel::without_skipping`].
+    ///
+    /// Neither changes a byte of the results; they are for measurements, and to rule out skipping
+    /// where a result is doubted. A variable that is empty counts as absent.
+    ///
+    /// # Errors
+    ///
+    /// [`KernelError::Device`] when a value is none of these, [`KernelError::Unsupported`] when
+    /// this processor does not have the level.
+    pub fn with_environment(self) -> Result<Self, KernelError> {
+        self.with_variables(|name| std::env::var(name).ok())
+    }
+
+    fn with_variables(
+        mut self,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, KernelError> {
+        let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
+        let refuse = |name: &str, why: String| KernelError::Device {
+            kernel: NAME.to_owned(),
+            action: format!("read {name}"),
+            source: why.into(),
+        };
+        if let Some(level) = variable(LEVEL) {
+            self = self.at_level(level.parse().map_err(|why| refuse(LEVEL, why))?)?;
+        }
+        match variable(SKIP).as_deref() {
+            None | Some("1") => Ok(self),
+            Some("0") => Ok(self.without_skipping()),
+            Some(other) => Err(refuse(SKIP, format!("'{other}' is neither 0 nor 1"))),
+        }
     }
 
     /// The number of threads that work on an integration.
@@ -64,11 +137,23 @@ impl CpuKernel {
     pub fn threads(&self) -> usize {
         self.pool.as_ref().map_or(1, |pool| pool.current_num_threads())
     }
+
+    /// The level that plans are made for.
+    #[must_use]
+    pub fn level(&self) -> Level {
+        self.level
+    }
+
+    /// Whether rows are skipped.
+    #[must_use]
+    pub fn skips(&self) -> bool {
+        self.skipping
+    }
 }
 
 impl GmfKernel for CpuKernel {
     fn name(&self) -> &str {
-        "cpu"
+        NAME
     }
 
     fn plan(
@@ -76,184 +161,64 @@ impl GmfKernel for CpuKernel {
         derived: &Arc<Derived>,
         options: &KernelOptions,
     ) -> Result<Box<dyn GmfPlan>, KernelError> {
-        let tables = Tables::new(derived, options)?;
-        let threads = self.threads().min(derived.n_ranges());
-        let scratch = (0..threads).map(|_| tables.scratch()).collect();
-        Ok(Box::new(CpuPlan { pool: self.pool.clone(), tables, scratch }))
+        macro_rules! plan {
+            ($simd:expr) => {
+                Ok(Box::new(CpuPlan::new(
+                    $simd,
+                    self.pool.clone(),
+                    derived,
+                    options,
+                    self.skipping,
+                )?))
+            };
+        }
+        #[cfg(target_arch = "x86_64")]
+        {
+            if self.level == Level::Avx512
+                && let Some(simd) = Avx512::detect()
+            {
+                return plan!(simd);
+            }
+            if self.level == Level::Avx2
+                && let Some(simd) = Avx2::detect()
+            {
+                return plan!(simd);
+            }
+        }
+        plan!(Portable)
     }
 }
 
-/// What all threads read.
-struct Tables {
-    derived: Arc<Derived>,
-    options: KernelOptions,
-    times_s: Vec<f64>,
-    /// For `fgmf`: the phasors of every acceleration of the window, one after the other.
-    phasors: Vec<Complex32>,
-    first_phasors: Vec<Complex32>,
-    dpt: Option<Dpt>,
-    transform: Transform,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// What one thread writes.
-struct Scratch {
-    echo: Vec<Complex32>,
-    phasors: Vec<Complex32>,
-    dpt: Option<DptScratch>,
-    transform: TransformScratch,
-}
-
-struct CpuPlan {
-    pool: Option<Arc<ThreadPool>>,
-    tables: Tables,
-    scratch: Vec<Scratch>,
-}
-
-impl Tables {
-    fn new(derived: &Arc<Derived>, options: &KernelOptions) -> Result<Self, KernelError> {
-        let times_s = derived.decimated_times_s();
-        let window = derived.acceleration_window();
-        let first_phasors = match options.zero_frequency {
-            ZeroFrequency::FirstAcceleration => {
-                derived.acceleration_phasors(window.start, &times_s)
-            }
-            _ => Vec::new(),
-        };
-        let (phasors, dpt) = match options.method {
-            Method::Fgmf => {
-                let mut phasors = vec![Complex32::default(); window.len() * times_s.len()];
-                for (idx, out) in window.zip(phasors.chunks_exact_mut(times_s.len())) {
-                    derived.write_acceleration_phasors(idx, &times_s, out);
-                }
-                (phasors, None)
-            }
-            Method::Fdpt => (Vec::new(), Some(Dpt::new(derived))),
-            other => {
-                return Err(KernelError::Unsupported {
-                    kernel: "cpu".to_owned(),
-                    what: format!("the method {other}"),
-                });
-            }
-        };
-        Ok(Self {
-            transform: Transform::new(derived),
-            derived: Arc::clone(derived),
-            options: *options,
-            times_s,
-            phasors,
-            first_phasors,
-            dpt,
+    fn with(level: &str, skip: &str) -> Result<CpuKernel, String> {
+        let kernel = CpuKernel::default().with_variables(|name| match name {
+            LEVEL => Some(level.to_owned()),
+            SKIP => Some(skip.to_owned()),
+            _ => None,
+        });
+        kernel.map_err(|error| {
+            let cause = std::error::Error::source(&error).map(ToString::to_string);
+            format!("{error}: {}", cause.unwrap_or_default())
         })
     }
 
-    fn scratch(&self) -> Scratch {
-        let n = self.times_s.len();
-        Scratch {
-            echo: vec![Complex32::default(); n],
-            phasors: vec![Complex32::default(); n],
-            dpt: self.dpt.as_ref().map(Dpt::scratch),
-            transform: self.transform.scratch(),
-        }
+    #[test]
+    fn the_environment_chooses_level_and_skipping() {
+        let kernel = with("portable", "0").unwrap();
+        assert_eq!((kernel.level(), kernel.skips()), (Level::Portable, false));
+        let kernel = with("", "").unwrap();
+        assert_eq!((kernel.level(), kernel.skips()), (Level::best(), true));
+        assert!(with("", "1").unwrap().skips());
     }
 
-    /// Searches the gates from `first` on, as many as `row` has.
-    fn search(
-        &self,
-        integration: Integration<'_>,
-        first: usize,
-        row: &mut GridRowMut<'_>,
-        scratch: &mut Scratch,
-    ) {
-        for idx in 0..row.gmf.len() {
-            decode(&self.derived, integration, first + idx, &mut scratch.echo);
-            row.zero_frequency[idx] = self.zero_frequency(&scratch.echo);
-            row.gmf[idx] = 0.0;
-            row.range_rate_idx[idx] = -1;
-            row.acceleration_idx[idx] = -1;
-            let mut keep = |best: crate::search::Best, acceleration_idx: usize| {
-                row.gmf[idx] = best.power;
-                row.range_rate_idx[idx] = best.frequency_idx as i32;
-                row.acceleration_idx[idx] = acceleration_idx as i32;
-                best.power
-            };
-            let Scratch { echo, phasors, dpt, transform } = &mut *scratch;
-            if let (Some(dpt), Some(dpt_scratch)) = (&self.dpt, dpt) {
-                let acceleration_idx = dpt.acceleration(echo, dpt_scratch);
-                self.derived.write_acceleration_phasors(acceleration_idx, &self.times_s, phasors);
-                if let Some(best) = self.transform.greatest(echo, phasors, 0.0, transform) {
-                    keep(best, acceleration_idx);
-                }
-                continue;
-            }
-            let mut most = 0.0;
-            let window = self.derived.acceleration_window();
-            for (acceleration_idx, phasors) in
-                window.zip(self.phasors.chunks_exact(self.times_s.len()))
-            {
-                if let Some(best) = self.transform.greatest(echo, phasors, most, transform) {
-                    most = keep(best, acceleration_idx);
-                }
-            }
-        }
-    }
-
-    fn zero_frequency(&self, echo: &[Complex32]) -> f32 {
-        // In double precision: the term is what is left when much cancels.
-        let (mut re, mut im) = (0.0f64, 0.0f64);
-        match self.options.zero_frequency {
-            ZeroFrequency::FirstAcceleration => {
-                for (echo, phasor) in echo.iter().zip(&self.first_phasors) {
-                    let turned = echo * phasor;
-                    re += f64::from(turned.re);
-                    im += f64::from(turned.im);
-                }
-            }
-            _ => {
-                for echo in echo {
-                    re += f64::from(echo.re);
-                    im += f64::from(echo.im);
-                }
-            }
-        }
-        (re * re + im * im) as f32
-    }
-}
-
-impl GmfPlan for CpuPlan {
-    fn execute(
-        &mut self,
-        integration: Integration<'_>,
-        mut row: GridRowMut<'_>,
-    ) -> Result<(), KernelError> {
-        let tables = &self.tables;
-        let n_ranges = tables.derived.n_ranges();
-        integration.check(&tables.derived)?;
-        row.check(n_ranges)?;
-        let Some(pool) = &self.pool else {
-            tables.search(integration, 0, &mut row, &mut self.scratch[0]);
-            return Ok(());
-        };
-        // Every gate costs the same, so each thread gets one run of gates.
-        let share = n_ranges.div_ceil(self.scratch.len());
-        let GridRowMut { gmf, zero_frequency, range_rate_idx, acceleration_idx } = row;
-        pool.install(|| {
-            gmf.par_chunks_mut(share)
-                .zip(zero_frequency.par_chunks_mut(share))
-                .zip(range_rate_idx.par_chunks_mut(share))
-                .zip(acceleration_idx.par_chunks_mut(share))
-                .zip(self.scratch.par_iter_mut())
-                .enumerate()
-                .for_each(
-                    |(
-                        part,
-                        ((((gmf, zero_frequency), range_rate_idx), acceleration_idx), scratch),
-                    )| {
-                        let mut row =
-                            GridRowMut { gmf, zero_frequency, range_rate_idx, acceleration_idx };
-                        tables.search(integration, part * share, &mut row, scratch);
-                    },
-                );
-        });
-        Ok(())
+    #[test]
+    fn what_the_environment_cannot_ask_for_is_named() {
+        let error = with("sse9", "").unwrap_err();
+        assert!(error.contains(LEVEL) && error.contains("'sse9'"), "{error}");
+        let error = with("", "no").unwrap_err();
+        assert!(error.contains(SKIP) && error.contains("'no'"), "{error}");
     }
 }

@@ -1,208 +1,301 @@
-//! The pruned transform over all frequencies of one echo, and the search for its greatest power.
+//! The search for the greatest power of a block of gates, over rows of frequencies.
 
-use std::f64::consts::TAU;
-use std::sync::Arc;
+use std::cmp::Reverse;
 
-use gmf_api::{Complex32, Derived};
-use rustfft::{Fft, FftPlanner};
+use crate::coarse::{Coarse, CoarseScratch};
+use crate::echo::Block;
+use crate::exact::{Exact, Planes, RowScratch, Shape};
+use crate::simd::{MOST_LANES, Simd};
 
-/// Each row of frequencies is computed in this many parts, where the period allows.
-const PARTS: usize = 2;
-
-/// Share of the bound on a row that its unseen part must reach to be computed: the rest is for
-/// rounding, which is below 1e-5 of a row's greatest power.
-const MARGIN: f32 = 1.0 - 1e-3;
-
-/// The tables of the transform; shared by all threads.
-///
-/// # What need not be computed
-///
-/// A row of frequencies is `X(t) = sum over l < L of y[l] exp(-i l t)` at `P` equally spaced `t`.
-/// Let `|X|` be greatest at `t0`, with the value `M`. Turned by `exp(i (L - 1) t / 2)` and by the
-/// phase that makes it real at `t0`, `X` has a real part of exponential type `(L - 1) / 2` that is
-/// nowhere above `M` and reaches it at `t0`. A lemma of M. Riesz says that such a function is at
-/// least `M cos((L - 1) (t - t0) / 2)` as long as that cosine is positive. Of `C >= L` equally
-/// spaced points one is within `pi / C` of `t0`, so
-///
-/// ```text
-/// greatest power  <=  greatest power at the C points / cos^2(pi (L - 1) / (2 C))
-/// ```
-///
-/// The even frequencies of a row are computed first, `C = P / 2`, and the odd ones only if the
-/// bound allows them to reach the best so far. The result is the same to the bit.
-pub(crate) struct Transform {
-    /// Periods of the transform, `K`.
-    periods: usize,
-    /// Periods that hold a pulse, the last `n_ipp` of the `K`.
-    n_ipp: usize,
-    /// Decimated samples of a pulse, `L`.
-    pulse: usize,
-    /// Decimated samples of a period, `P`.
-    period: usize,
-    /// `w_K^(k k1)`, `[periods, n_ipp]`; `k` counts from the first period that holds a pulse, which
-    /// leaves out a phase common to the row.
-    period_phasors: Vec<Complex32>,
-    /// Parts that a row is computed in: 2, or 1 where the period is odd or the pulse too long.
-    parts: usize,
-    /// A part whose greatest power is below this share of the best has nothing to hide.
-    hidden: f32,
-    /// `w^(l (k1 + K part))`, `[periods, parts, pulse]`.
-    twiddles: Vec<Complex32>,
-    /// Of `period / parts` points.
-    fft: Arc<dyn Fft<f32>>,
-}
-
-/// Memory that one thread needs for a transform.
-pub(crate) struct TransformScratch {
-    /// The echo under an acceleration's phasors, real parts then imaginary parts of each pulse,
-    /// `[n_ipp, 2, pulse]`: apart, so that the sums over the periods run on whole vectors.
-    planes: Vec<f32>,
-    /// One sum over the periods, `[2, pulse]`.
-    sum: Vec<f32>,
-    /// One part of a row of frequencies, `[period / parts]`.
-    row: Vec<Complex32>,
-    /// Power of that part, `[period / parts]`.
-    power: Vec<f32>,
-    fft: Vec<Complex32>,
-}
-
-/// The greatest power found so far, and where.
+/// The greatest power of a gate, and where: of equal ones that with the lowest acceleration, then
+/// the lowest place in the order of frequencies.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Best {
     pub(crate) power: f32,
-    pub(crate) frequency_idx: usize,
+    pub(crate) acceleration: usize,
+    pub(crate) frequency: usize,
 }
 
-fn phasor(turns_numerator: usize, turns_denominator: usize) -> Complex32 {
-    // Reduced before it is divided, so that long products lose nothing.
-    let turns = (turns_numerator % turns_denominator) as f64 / turns_denominator as f64;
-    let (sin, cos) = (-TAU * turns).sin_cos();
-    Complex32::new(cos as f32, sin as f32)
+/// A search over accelerations and frequencies; shared by all threads.
+///
+/// Without skipping, every row of every gate is computed at all its points. With skipping, first
+/// few points of every row are ([`Coarse`]), and then all points of the rows that may have more
+/// than the best so far, the most promising first.
+///
+/// # Skipping changes no bit
+///
+/// What is compared in the end are rows computed by [`Exact`], the same way whether others are
+/// skipped or not, so it remains to see that no row is skipped that has a power as great as the
+/// greatest. Let `p` be the greatest coarse power that was computed in a row, `b` the best power
+/// found so far, `s` the sum of the moduli of the gate's echo, and `e`, `c` the bounds on rounding
+/// errors, relative to `s`, of exact and coarse rows. The modulus computed exactly is nowhere above
+///
+/// ```text
+/// (sqrt(p) + c s) / cos(pi (L - 1) / (2 C)) + e s
+/// ```
+///
+/// and the row is skipped only where that is below `sqrt(b)`. The powers, which are rounded
+/// themselves, are given [`SLACK`]; where they are so small or so great that rounding is not
+/// relative any more, nothing is skipped.
+pub(crate) struct Search<S: Simd> {
+    shape: Shape,
+    /// `None` where the echo is searched as it is.
+    phasors: Option<Phasors<S>>,
+    exact: Exact<S>,
+    coarse: Option<Coarse>,
+    /// Place in the order of frequencies of frequency 0; the others follow it round.
+    first: usize,
 }
 
-impl Transform {
-    pub(crate) fn new(derived: &Derived) -> Self {
-        let n = derived.decimated_read_length();
-        let period = derived.ipp_samples() / derived.decimation();
-        let (periods, n_ipp, pulse) = (n / period, derived.n_ipp(), derived.decimated_pulse());
-        let fits = period.is_multiple_of(PARTS) && pulse <= period / PARTS;
-        let parts = if fits { PARTS } else { 1 };
-        let points = period / parts;
-        let bound = (std::f64::consts::FRAC_PI_2 * (pulse - 1) as f64 / points as f64).cos();
-        let mut period_phasors = Vec::with_capacity(periods * n_ipp);
-        let mut twiddles = Vec::with_capacity(periods * parts * pulse);
-        for k1 in 0..periods {
-            period_phasors.extend((0..n_ipp).map(|k| phasor(k * k1, periods)));
-            for part in 0..parts {
-                twiddles.extend((0..pulse).map(|l| phasor(l * (k1 + periods * part), n)));
-            }
+/// Phasors of several accelerations, `[n, n_ipp, plane]`.
+pub(crate) struct Phasors<S: Simd> {
+    pub(crate) re: Vec<S::V>,
+    pub(crate) im: Vec<S::V>,
+}
+
+impl<S: Simd> Phasors<S> {
+    pub(crate) fn planes(&self) -> Planes<'_> {
+        Planes { re: S::floats(&self.re), im: S::floats(&self.im) }
+    }
+}
+
+/// Share of a square root that is given to the roundings of powers and of the test itself, which
+/// are a few units of 6e-8.
+const SLACK: f64 = 1e-6;
+
+/// The powers between which rounding is relative: what is below a power's root, in its sums, by
+/// more than `1e8` is of no account, and nothing overflows on the way.
+const ORDINARY: std::ops::Range<f64> = 1e-28..1e34;
+
+/// Memory that one thread needs for a search.
+pub(crate) struct SearchScratch<S: Simd> {
+    row: RowScratch<S>,
+    coarse: Option<CoarseScratch<S>>,
+    /// The greatest coarse power of every row, `[accelerations, periods]`.
+    greatest: Vec<S::V>,
+    /// Rows of one gate that may have the best, and their greatest coarse power.
+    candidates: Vec<(f32, u32)>,
+    pays: Pays,
+}
+
+/// Whether coarse points have paid lately.
+///
+/// Echoes with a flat spectrum let no row be skipped. After blocks in which the coarse points cost
+/// more than they saved, some blocks are searched without, twice as many every time.
+#[derive(Debug, Default)]
+struct Pays {
+    pause: u32,
+    left: u32,
+}
+
+impl Pays {
+    /// The longest pause, in blocks.
+    const MOST: u32 = 64;
+
+    fn now(&mut self) -> bool {
+        if self.left == 0 {
+            return true;
         }
-        Self {
-            periods,
-            n_ipp,
-            pulse,
-            period,
-            period_phasors,
-            parts,
-            hidden: (bound * bound) as f32 * MARGIN,
-            twiddles,
-            fft: FftPlanner::new().plan_fft_forward(points),
+        self.left -= 1;
+        false
+    }
+
+    fn has(&mut self, paid: bool) {
+        self.pause = if paid { 0 } else { (2 * self.pause).clamp(1, Self::MOST) };
+        self.left = self.pause;
+    }
+}
+
+impl<S: Simd> Search<S> {
+    /// Plans a search; `first` is the place of frequency 0 in the order by which ties are decided.
+    pub(crate) fn new(
+        s: S,
+        shape: Shape,
+        phasors: Option<Phasors<S>>,
+        skipping: bool,
+        first: usize,
+    ) -> Self {
+        let exact = Exact::new(s, shape);
+        let mut search = Self { shape, phasors, exact, coarse: None, first };
+        if skipping {
+            let rows = search.rows();
+            let coarse = Coarse::new(shape, search.exact.cost(), rows, S::LANES);
+            // Rounding must leave something of the bound.
+            search.coarse = coarse.filter(|coarse| coarse.hidden() > 0.1);
+        }
+        search
+    }
+
+    fn rows(&self) -> usize {
+        let gate = self.shape.n_ipp * self.shape.plane();
+        self.phasors.as_ref().map_or(1, |phasors| phasors.planes().re.len() / gate)
+            * self.shape.periods
+    }
+
+    /// The phasors of the acceleration with number `idx`, counted from the first searched.
+    pub(crate) fn phasors(&self, idx: usize) -> Option<Planes<'_>> {
+        let gate = self.shape.n_ipp * self.shape.plane();
+        self.phasors.as_ref().map(|phasors| {
+            let Planes { re, im } = phasors.planes();
+            Planes { re: &re[idx * gate..][..gate], im: &im[idx * gate..][..gate] }
+        })
+    }
+
+    pub(crate) fn scratch(&self, s: S) -> SearchScratch<S> {
+        let rows = self.rows();
+        SearchScratch {
+            row: self.exact.scratch(s),
+            coarse: self.coarse.as_ref().map(|coarse| coarse.scratch(s)),
+            greatest: vec![s.splat(0.0); if self.coarse.is_some() { rows } else { 0 }],
+            candidates: Vec::with_capacity(if self.coarse.is_some() { rows } else { 0 }),
+            pays: Pays::default(),
         }
     }
 
-    pub(crate) fn scratch(&self) -> TransformScratch {
-        TransformScratch {
-            planes: vec![0.0; 2 * self.n_ipp * self.pulse],
-            sum: vec![0.0; 2 * self.pulse],
-            row: vec![Complex32::default(); self.period / self.parts],
-            power: vec![0.0; self.period / self.parts],
-            fft: vec![Complex32::default(); self.fft.get_inplace_scratch_len()],
-        }
-    }
-
-    /// Finds the greatest power of `echo * phasors` over all frequencies, and of equal ones the
-    /// lowest frequency; `None` where nothing is above `floor`.
-    ///
-    /// `echo` and `phasors` have the shape `[n_ipp, pulse]`. `floor` is 0 or the best so far: only
-    /// what is greater counts.
-    pub(crate) fn greatest(
+    /// Searches the first `n` gates of `block`; `None` for those without power.
+    pub(crate) fn block(
         &self,
-        echo: &[Complex32],
-        phasors: &[Complex32],
-        floor: f32,
-        scratch: &mut TransformScratch,
-    ) -> Option<Best> {
-        let TransformScratch { planes, sum, row, power, fft } = scratch;
-        let pulse = self.pulse;
-        let echo = echo.chunks_exact(pulse).zip(phasors.chunks_exact(pulse));
-        for ((echo, phasors), plane) in echo.zip(planes.chunks_exact_mut(2 * pulse)) {
-            let (re, im) = plane.split_at_mut(pulse);
-            for (((re, im), e), p) in re.iter_mut().zip(im).zip(echo).zip(phasors) {
-                *re = e.re * p.re - e.im * p.im;
-                *im = e.re * p.im + e.im * p.re;
+        s: S,
+        block: &Block<S>,
+        n: usize,
+        scratch: &mut SearchScratch<S>,
+    ) -> [Option<Best>; MOST_LANES] {
+        let mut found = [None; MOST_LANES];
+        let SearchScratch { row, coarse: coarse_scratch, greatest, candidates, pays } = scratch;
+        let all = n * self.rows() * self.exact.cost();
+        let coarse = self.coarse.as_ref().zip(coarse_scratch.as_mut());
+        let coarse = coarse.filter(|(coarse, _)| coarse.cost() * self.rows() < all / 2);
+        let Some((coarse, coarse_scratch)) = coarse.filter(|_| pays.now()) else {
+            for (lane, found) in found.iter_mut().enumerate().take(n) {
+                *found = self.every_row(s, block.gate(lane), row);
             }
+            return found;
+        };
+        for (idx, greatest) in greatest.chunks_exact_mut(self.shape.periods).enumerate() {
+            coarse.rows(s, &block.lanes, self.phasors(idx), coarse_scratch, greatest);
         }
-        let mut best: Option<Best> = None;
-        for k1 in 0..self.periods {
-            let weights = &self.period_phasors[k1 * self.n_ipp..][..self.n_ipp];
-            self.sum_periods(planes, weights, sum);
-            let (re, im) = sum.split_at(pulse);
-            for part in 0..self.parts {
-                let twiddles = &self.twiddles[(k1 * self.parts + part) * pulse..][..pulse];
-                for (((x, re), im), t) in row.iter_mut().zip(re).zip(im).zip(twiddles) {
-                    *x = Complex32::new(re * t.re - im * t.im, re * t.im + im * t.re);
-                }
-                row[pulse..].fill(Complex32::default());
-                self.fft.process_with_scratch(row, fft);
-                let most = powers(row, power);
-                let least = best.map_or(floor, |best| best.power);
-                // Rows interleave: an equal power in a later one may be at a lower frequency.
-                if most > least || (best.is_some() && most == least) {
-                    let at = power.iter().position(|&p| p == most).expect("the greatest is there");
-                    let frequency_idx = k1 + self.periods * (part + self.parts * at);
-                    if best.is_none_or(|b| most > b.power || frequency_idx < b.frequency_idx) {
-                        best = Some(Best { power: most, frequency_idx });
-                    }
-                }
-                if most == 0.0 || most < self.hidden * best.map_or(floor, |best| best.power) {
+        let mut computed = 0;
+        for (lane, found) in found.iter_mut().enumerate().take(n) {
+            let magnitude = block.magnitude(lane);
+            if magnitude == 0.0 {
+                continue;
+            }
+            let gate = block.gate(lane);
+            let greatest = S::floats(greatest).iter().skip(lane).step_by(S::LANES).copied();
+            let Some(mut best) = self.most_promising(s, gate, greatest.clone(), row) else {
+                *found = self.every_row(s, gate, row);
+                computed += self.rows();
+                continue;
+            };
+            let test = Test {
+                hidden: coarse.hidden(),
+                exact: self.exact.error() * magnitude,
+                coarse: coarse.error() * magnitude,
+                bounded: ORDINARY.contains(&(magnitude * magnitude)),
+            };
+            let threshold = test.threshold(best.1.power);
+            candidates.clear();
+            candidates.extend(
+                greatest.zip(0u32..).filter(|&(p, row)| p >= threshold && row as usize != best.0),
+            );
+            candidates.sort_unstable_by_key(|&(p, row)| (Reverse(p.to_bits()), row));
+            computed += 1;
+            let mut threshold = threshold;
+            for &(p, idx) in &*candidates {
+                if p < threshold {
                     break;
                 }
+                computed += 1;
+                if self.improve(s, gate, idx as usize, row, &mut best.1) {
+                    threshold = test.threshold(best.1.power);
+                }
             }
+            *found = (best.1.power > 0.0).then_some(best.1);
         }
-        best
+        let cost = coarse.cost() * self.rows() + computed * self.exact.cost();
+        pays.has(cost < all);
+        found
     }
 
-    /// `sum[l] = sum over k of planes[k, l] * weights[k]`.
-    fn sum_periods(&self, planes: &[f32], weights: &[Complex32], sum: &mut [f32]) {
-        sum.fill(0.0);
-        let (sum_re, sum_im) = sum.split_at_mut(self.pulse);
-        for (plane, w) in planes.chunks_exact(2 * self.pulse).zip(weights) {
-            let (re, im) = plane.split_at(self.pulse);
-            for (((sum_re, sum_im), re), im) in sum_re.iter_mut().zip(&mut *sum_im).zip(re).zip(im)
-            {
-                *sum_re += re * w.re - im * w.im;
-                *sum_im += re * w.im + im * w.re;
+    /// Computes the row with the greatest coarse power, and returns its index and its best; `None`
+    /// where there is none beyond doubt.
+    fn most_promising(
+        &self,
+        s: S,
+        gate: Planes<'_>,
+        greatest: impl Iterator<Item = f32>,
+        row: &mut RowScratch<S>,
+    ) -> Option<(usize, Best)> {
+        let (mut at, mut most) = (0, 0.0);
+        for (idx, p) in greatest.enumerate() {
+            if p > most {
+                (at, most) = (idx, p);
             }
         }
+        if !ORDINARY.contains(&f64::from(most)) {
+            return None;
+        }
+        let mut best = Best { power: 0.0, acceleration: 0, frequency: 0 };
+        self.improve(s, gate, at, row, &mut best);
+        Some((at, best))
+    }
+
+    /// Searches every row.
+    fn every_row(&self, s: S, gate: Planes<'_>, row: &mut RowScratch<S>) -> Option<Best> {
+        let mut best = Best { power: 0.0, acceleration: 0, frequency: 0 };
+        for idx in 0..self.rows() {
+            self.improve(s, gate, idx, row, &mut best);
+        }
+        (best.power > 0.0).then_some(best)
+    }
+
+    /// Computes a row, and replaces `best` if it has something better; says whether it had.
+    fn improve(
+        &self,
+        s: S,
+        gate: Planes<'_>,
+        row_idx: usize,
+        row: &mut RowScratch<S>,
+        best: &mut Best,
+    ) -> bool {
+        let (acceleration, k1) = (row_idx / self.shape.periods, row_idx % self.shape.periods);
+        let power = self.exact.row(s, gate, self.phasors(acceleration), k1, row);
+        if power == 0.0 || power < best.power {
+            return false;
+        }
+        let points = self.shape.points();
+        let place = |k2| (k1 + self.shape.periods * k2 + self.first) % points;
+        let Some((order, k2)) = self.exact.find(power, row, place) else {
+            return false;
+        };
+        let best_order = (best.acceleration, (best.frequency + self.first) % points);
+        if power > best.power || (acceleration, order) < best_order {
+            *best = Best { power, acceleration, frequency: k1 + self.shape.periods * k2 };
+            return true;
+        }
+        false
     }
 }
 
-/// Writes `|z|^2` of every element and returns the greatest.
-fn powers(row: &[Complex32], power: &mut [f32]) -> f32 {
-    // Several maxima at once, so that none waits for the one before.
-    const LANES: usize = 16;
-    let mut most = [0.0f32; LANES];
-    let (rows, rest) = row.as_chunks::<LANES>();
-    let (powers, rest_powers) = power.as_chunks_mut::<LANES>();
-    for (row, power) in rows.iter().zip(powers) {
-        for lane in 0..LANES {
-            power[lane] = row[lane].re * row[lane].re + row[lane].im * row[lane].im;
-            most[lane] = if power[lane] > most[lane] { power[lane] } else { most[lane] };
+/// When a row is skipped: what the proof at [`Search`] needs of one gate.
+struct Test {
+    hidden: f64,
+    /// Greatest error of a modulus that is computed exactly.
+    exact: f64,
+    /// Greatest error of a coarse modulus.
+    coarse: f64,
+    bounded: bool,
+}
+
+impl Test {
+    /// Rows with a coarse power below this have no power as great as `best`.
+    fn threshold(&self, best: f32) -> f32 {
+        let best = f64::from(best);
+        if !self.bounded || !ORDINARY.contains(&best) {
+            return 0.0;
         }
+        let exact = best.sqrt() * (1.0 - SLACK) - self.exact;
+        let coarse = exact * self.hidden * (1.0 - SLACK) - self.coarse;
+        (coarse.max(0.0).powi(2) * (1.0 - SLACK)) as f32
     }
-    for (z, power) in rest.iter().zip(rest_powers) {
-        *power = z.re * z.re + z.im * z.im;
-        most[0] = most[0].max(*power);
-    }
-    most.into_iter().fold(0.0, f32::max)
 }

@@ -26,7 +26,7 @@ impl KernelSet for Kernels {
     ) -> Result<Option<Box<dyn GmfKernel>>, KernelError> {
         Ok(match choice.name.as_str() {
             #[cfg(feature = "cpu")]
-            "cpu" => Some(Box::new(gmf_cpu::CpuKernel::new(choice.threads)?)),
+            "cpu" => Some(Box::new(gmf_cpu::CpuKernel::new(choice.threads)?.with_environment()?)),
             "reference" => Some(Box::new(Reference)),
             _ => None,
         })
