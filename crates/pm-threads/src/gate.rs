@@ -1,7 +1,7 @@
 //! A barrier that can be given up.
 
 use std::hint;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum WaitPolicy {
     /// Spinning, about twice as long as it takes to wake a sleeping thread (50 µs) and shorter where
-    /// waits were long lately, then letting others run a few times, then sleeping. Where there are
-    /// more members than CPUs, or spinning was in vain again and again, it does not spin.
+    /// waits were long lately, then sleeping. Where there are more members than CPUs, letting others
+    /// run a few times instead, then sleeping.
     #[default]
     Adaptive,
     /// Spinning until the others come. The quickest where every member has a CPU of its own, and
@@ -29,11 +29,6 @@ const SPIN: Duration = Duration::from_micros(100);
 const SHORT: Duration = Duration::from_micros(300);
 /// So long it spins at least after longer ones.
 const SPIN_LEAST: Duration = Duration::from_micros(1);
-/// As many short waits in a row that spinning did not end, because members share a CPU, end the
-/// spinning ...
-const MOST_VAIN: u32 = 8;
-/// ... for as many waits.
-const PAUSE: u32 = 256;
 /// How often to let others run before sleeping, where spinning would keep them from coming.
 const N_YIELDS: u32 = 20;
 
@@ -49,9 +44,6 @@ pub(crate) struct Gate {
     crowded: bool,
     /// How long spinning is worth it, as far as the last times told, in nanoseconds.
     spin_ns: AtomicU64,
-    /// Short waits in a row that spinning did not end; above [`MOST_VAIN`], by how many it is left
-    /// out from now on.
-    n_vain: AtomicU32,
     /// From its lowest bit on: 16 bits of how many wait for the next time, 16 of how many of these
     /// came for nothing but to meet, one of whether all did the last time, and 31 of how often it
     /// opened. So a barrier takes no look at what others have posted.
@@ -79,7 +71,6 @@ impl Gate {
             n: n as u64,
             policy,
             spin_ns: AtomicU64::new(nanoseconds(SPIN)),
-            n_vain: AtomicU32::new(0),
             crowded: thread::available_parallelism().is_ok_and(|cpus| cpus.get() < n),
             word: AtomicU64::new(0),
             broken: AtomicBool::new(false),
@@ -171,12 +162,7 @@ impl Gate {
 
     /// For how long to spin now.
     fn spin(&self) -> Duration {
-        let n_vain = self.n_vain.load(Ordering::Relaxed);
-        if n_vain > MOST_VAIN {
-            let rest = if n_vain - 1 > MOST_VAIN { n_vain - 1 } else { 0 };
-            self.n_vain.store(rest, Ordering::Relaxed);
-        }
-        if self.crowded || n_vain > MOST_VAIN {
+        if self.crowded {
             return Duration::ZERO;
         }
         Duration::from_nanos(self.spin_ns.load(Ordering::Relaxed))
@@ -189,18 +175,8 @@ impl Gate {
         if spin.is_zero() {
             return;
         }
-        let in_vain = !patience.is_spinning();
-        let is_short = !in_vain || start.is_some_and(|start| start.elapsed() < SHORT);
+        let is_short = patience.is_spinning() || start.is_some_and(|start| start.elapsed() < SHORT);
         let spin = if is_short { SPIN } else { SPIN_LEAST.max(spin / 4) };
-        let before = self.n_vain.load(Ordering::Relaxed);
-        let n_vain = match (in_vain, is_short) {
-            (true, true) if before + 1 >= MOST_VAIN => MOST_VAIN + PAUSE,
-            (true, true) => before + 1,
-            _ => 0,
-        };
-        if n_vain != before {
-            self.n_vain.store(n_vain, Ordering::Relaxed);
-        }
         if self.spin_ns.load(Ordering::Relaxed) != nanoseconds(spin) {
             self.spin_ns.store(nanoseconds(spin), Ordering::Relaxed);
         }
@@ -258,7 +234,9 @@ impl Patience {
                 if self.n_yields > 0 || (looks && !spins(&mut self.start)) {
                     thread::yield_now();
                     self.n_yields += 1;
-                    return self.n_yields < N_YIELDS;
+                    // Who has spun finds nobody on its CPU that it could let run.
+                    let most = if self.spin.is_zero() { N_YIELDS } else { 1 };
+                    return self.n_yields < most;
                 }
             }
         }
@@ -351,20 +329,9 @@ mod tests {
         }
         assert_eq!(gate.spin(), SPIN_LEAST);
         // However long this takes by itself, it began in the future.
-        let soon = Some(Instant::now() + Duration::from_secs(60));
-        let vain = |gate: &Gate| {
-            let patience = Patience::new(gate.policy, gate.spin());
-            gate.learn(&Patience { n_yields: 1, start: soon, ..patience });
-        };
-        vain(&gate);
-        assert_eq!(gate.spin(), SPIN);
-        // In vain again and again: it pauses, and comes back.
-        for _ in 0..3 {
-            (0..MOST_VAIN).for_each(|_| vain(&gate));
-            let n_paused = (0..).take_while(|_| gate.spin().is_zero()).count();
-            assert!((PAUSE as usize - 1..=PAUSE as usize).contains(&n_paused), "{n_paused}");
-            gate.learn(&Patience::new(gate.policy, SPIN));
-        }
+        let start = Some(Instant::now() + Duration::from_secs(60));
+        let patience = Patience::new(gate.policy, gate.spin());
+        gate.learn(&Patience { n_yields: 1, start, ..patience });
         assert_eq!(gate.spin(), SPIN);
     }
 
