@@ -134,6 +134,17 @@ pub struct EngineFacts {
     pub made: String,
 }
 
+/// An engine that was not to be had.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Skipped {
+    /// Its name.
+    pub name: String,
+    /// Who made it.
+    pub side: Side,
+    /// Why it was not to be had.
+    pub why: String,
+}
+
 /// What a study found.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Results {
@@ -141,8 +152,8 @@ pub struct Results {
     pub about: About,
     /// Engines that took part.
     pub engines: Vec<EngineFacts>,
-    /// Engines that were not to be had, and why.
-    pub skipped: Vec<(String, String)>,
+    /// Engines that were not to be had.
+    pub skipped: Vec<Skipped>,
     /// Workloads: name, and what it is.
     pub workloads: Vec<(String, String)>,
     /// Every turn.
@@ -219,9 +230,11 @@ fn run<W: Workload>(study: Study<W>, options: &Options) -> anyhow::Result<()> {
     ensure!(!results.engines.is_empty(), "{}: no engine is to be had", results.about.name);
     let notes = notes(&results, &place.scratch);
     tell(report::tables(&results));
-    if options.mode == Mode::Record && !results.skipped.is_empty() {
-        let names: Vec<&str> = results.skipped.iter().map(|(name, _)| name.as_str()).collect();
-        bail!("a record without {} would be none: nothing was written", names.join(", "));
+    // What a processor lacks, ours may lack too; a record without its peers would be none.
+    let lacking = results.skipped.iter().filter(|skipped| skipped.side == Side::Peer);
+    let lacking: Vec<&str> = lacking.map(|skipped| skipped.name.as_str()).collect();
+    if options.mode == Mode::Record && !lacking.is_empty() {
+        bail!("a record without {} would be none: nothing was written", lacking.join(", "));
     }
     let lost = if options.check { check(&records(), &results)? } else { false };
     ensure!(!(lost && options.mode == Mode::Record), "a loss is not recorded");
@@ -263,7 +276,7 @@ fn measure<W: Workload>(
         match start(place).with_context(|| format!("start {name}"))? {
             Started::Skipped(why) => {
                 crate::compare::skipped(&name, &why);
-                skipped.push((name, why));
+                skipped.push(Skipped { name, side, why });
             }
             Started::Ready(engine) => {
                 let made = engine.made();

@@ -6,7 +6,7 @@ use super::check::pairs;
 use super::options::{Mode, Options};
 use super::record::Side;
 use super::stats::Summary;
-use super::{EngineFacts, Measure, Results};
+use super::{EngineFacts, Measure, Results, Skipped};
 
 /// Seconds in the unit that fits, with three digits.
 #[must_use]
@@ -266,7 +266,7 @@ pub fn readme(results: &Results, notes: &[String], today: &str, options: &Option
     for engine in &results.engines {
         let _ = writeln!(text, "| `{}` | {} |", engine.name, engine.made);
     }
-    for (name, why) in &results.skipped {
+    for Skipped { name, why, .. } in &results.skipped {
         let _ = writeln!(text, "| `{name}` | skipped: {why} |");
     }
     text += "\n## Machine\n\n| | |\n| --- | --- |\n";

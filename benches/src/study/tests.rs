@@ -139,7 +139,9 @@ fn a_wrong_answer_ends_the_study_before_a_time_counts() {
 fn engines_that_are_not_to_be_had_are_skipped_by_name() {
     let (results, log, _) = measured("--bench", &[("a", 1), ("lacking", 1), ("absent", 1)]);
     let results = results.unwrap();
-    assert_eq!(results.skipped, [("lacking".to_owned(), "it is not there".to_owned())]);
+    let why = "it is not there".to_owned();
+    let lacking = Skipped { name: "lacking".to_owned(), side: Side::Peer, why };
+    assert_eq!(results.skipped, [lacking]);
     assert!(log.borrow().iter().all(|name| *name == "a"), "absent has no part in this workload");
     let readme = report::readme(&results, &[], "2026-01-01", &options("--bench"));
     assert!(readme.contains("| `lacking` | skipped: it is not there |"), "{readme}");
