@@ -60,7 +60,7 @@ impl MpiPeers {
         let member = group.member(self.rank, Waiting { policy: WaitPolicy::Yield, crowded });
         let all_share = Arc::clone(&self.all_share);
         let member = Member { member: self.watching(member), all_share };
-        Ok(Link::Memory(Collectives::new(member)))
+        Ok(Link::Memory(Box::new(Collectives::new(member))))
     }
 
     /// Waits until the first member says where its memory is.

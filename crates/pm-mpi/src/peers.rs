@@ -43,7 +43,7 @@ pub struct MpiPeers {
 pub(crate) enum Link {
     /// They have not yet.
     Unset,
-    Memory(Collectives<Member>),
+    Memory(Box<Collectives<Member>>),
     Letters,
 }
 

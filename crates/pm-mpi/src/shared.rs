@@ -74,7 +74,8 @@ impl World {
                 }
                 None if rank == self.rank => keep_shared(id, array.clone()),
                 _ => {
-                    self.post(rank, 0, Port::Server, Body::Share { id, place: None }, array.bytes())
+                    let share = Body::Share { id, place: None };
+                    self.post(rank, 0, Port::Server, share, array.bytes());
                 }
             }
         }

@@ -9,8 +9,11 @@ use rustix::thread::futex;
 use super::{BELL, COUNTS, GOT, Group, GroupError, OVER, POSTS, PUT, SAID, SHORT, SLEEPERS};
 use crate::sync::wait::{Idle, Spinner, timespec};
 
-/// As often is a word looked at without a pause: the way of a cache line takes about so long.
-const LOOKS: u32 = 400;
+/// As often is a word looked at before anything else is: for about as long as the way of a cache line
+/// takes. With pauses in between, since each look takes the line from whoever is about to write it.
+const LOOKS: u32 = 64;
+/// A member says what it has taken when it is this much: each time costs both sides a cache line.
+const BATCH: u64 = Group::BLOCKS as u64 / 4;
 /// For how long a member sleeps at most before it looks around.
 const NAP: Duration = Duration::from_millis(5);
 /// How often one who waits looks around.
@@ -223,7 +226,8 @@ impl GroupMember {
     /// Says that this member does not need blocks of the first `n` steps any more.
     pub fn taken(&mut self, n: u64) {
         // While there are few, nobody can come so far ahead.
-        if self.is_long() && self.base + n > self.got {
+        let is_due = self.base + n >= self.got + BATCH || n == self.n_steps;
+        if self.is_long() && is_due && self.base + n > self.got {
             self.got = self.base + n;
             self.group.announce(self.group.place(self.rank) + GOT, self.got);
         }
@@ -265,11 +269,11 @@ impl GroupMember {
     fn block_at(&self, rank: usize, step: u64) -> usize {
         #[expect(clippy::cast_possible_truncation, reason = "less than the number of blocks")]
         let block = (step % Group::BLOCKS as u64) as usize;
-        Group::rings(self.group.size) + (rank * Group::BLOCKS + block) * Group::BLOCK
+        self.group.rings + (rank * Group::BLOCKS + block) * Group::BLOCK
     }
 
     fn post_at(&self, rank: usize, round: u64) -> usize {
-        let turn = if round.is_multiple_of(2) { 0 } else { Group::post_len(self.group.size) };
+        let turn = if round.is_multiple_of(2) { 0 } else { self.group.post_len };
         self.group.place(rank) + POSTS + turn
     }
 
@@ -293,6 +297,7 @@ impl GroupMember {
             if value >= target {
                 return Ok(value);
             }
+            std::hint::spin_loop();
         }
         self.wait_long(rank, at, target, of_all)
     }

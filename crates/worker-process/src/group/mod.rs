@@ -99,6 +99,11 @@ pub enum GroupError {
 pub struct Group {
     memory: SharedMemory,
     size: usize,
+    /// The bytes of a place and of a post in it, and where the rings begin; here since a meeting
+    /// needs them many times and takes less than a tenth of a microsecond.
+    place_len: usize,
+    post_len: usize,
+    rings: usize,
 }
 
 /// How the members of a group wait.
@@ -132,7 +137,7 @@ impl Group {
     ///
     /// What the system says when there is no memory or descriptor left.
     pub fn create(size: usize) -> io::Result<Self> {
-        Ok(Self { memory: SharedMemory::create(Self::len(size))?, size })
+        Ok(Self::at(SharedMemory::create(Self::len(size))?, size))
     }
 
     /// The memory that another process created for a group of `size`, by its descriptor.
@@ -146,7 +151,12 @@ impl Group {
         if size == 0 || memory.len() < Self::len(size) {
             return Err(io::ErrorKind::InvalidData.into());
         }
-        Ok(Self { memory, size })
+        Ok(Self::at(memory, size))
+    }
+
+    fn at(memory: SharedMemory, size: usize) -> Self {
+        let (place_len, post_len) = (Self::place_len(size), Self::post_len(size));
+        Self { memory, size, place_len, post_len, rings: Self::rings(size) }
     }
 
     /// The descriptor of the memory.
@@ -195,7 +205,7 @@ impl Group {
     }
 
     fn place(&self, rank: usize) -> usize {
-        HEADER + Self::place_len(self.size) * rank
+        HEADER + self.place_len * rank
     }
 
     fn half_word(&self, at: usize) -> &AtomicU32 {

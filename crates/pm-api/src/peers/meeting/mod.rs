@@ -6,6 +6,8 @@
 //! the next block of what it gives, and takes blocks of others.
 
 mod fold;
+#[cfg(test)]
+mod tests;
 
 use std::ops::Range;
 
