@@ -310,3 +310,84 @@ impl<S: Simd> Kernel<S> for SumDirectly<'_, S> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simd::Portable;
+
+    /// No row is anywhere greater than its bound: of noise, and of the polynomial for which the
+    /// bound is sharp, turned so that its greatest value lies between points.
+    #[test]
+    fn the_bound_holds_between_the_points() {
+        let s = Portable;
+        for (periods, n_ipp, pulse) in
+            [(1, 1, 2), (2, 1, 7), (4, 3, 24), (10, 10, 33), (17, 17, 12)]
+        {
+            let shape = Shape { periods, n_ipp, pulse, period: 40 * pulse };
+            let coarse = Coarse::new(shape, 1000, 10 * periods, 8).unwrap();
+            let points = coarse.fft.len() * (coarse.twiddles.len() / coarse.fft.len() + 1);
+            let mut scratch = coarse.scratch(s);
+            let mut echo = vec![zero(s); n_ipp * pulse];
+            let mut state = 1u32;
+            for (at, x) in echo.iter_mut().enumerate() {
+                for lane in 0..8 {
+                    state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                    x.re[lane] = (state >> 8) as f32 / (1 << 23) as f32 - 1.0;
+                    x.im[lane] = (state >> 5) as f32 / (1 << 26) as f32 - 1.0;
+                }
+                // In the last lane the sharp one, in the one before a single peak.
+                let l = at % pulse;
+                let turned = phasor(l, 2 * points);
+                let ends = l == 0 || l + 1 == pulse;
+                [x.re[7], x.im[7]] = if ends { turned } else { [0.0, 0.0] };
+                [x.re[6], x.im[6]] = turned;
+            }
+            let mut greatest = vec![[0.0f32; 8]; periods];
+            coarse.rows(s, &echo, None, &mut scratch, &mut greatest);
+            let mut sharpest = f64::MAX;
+            for (k1, greatest) in greatest.iter().enumerate() {
+                for lane in 0..8 {
+                    let row: Vec<[f64; 2]> = (0..pulse)
+                        .map(|l| {
+                            let mut sum = [0.0; 2];
+                            for k in 0..n_ipp {
+                                let x = echo[k * pulse + l];
+                                let (re, im) = (f64::from(x.re[lane]), f64::from(x.im[lane]));
+                                let angle =
+                                    -std::f64::consts::TAU * (k * k1) as f64 / periods as f64;
+                                let (sin, cos) = angle.sin_cos();
+                                sum[0] += re * cos - im * sin;
+                                sum[1] += re * sin + im * cos;
+                            }
+                            sum
+                        })
+                        .collect();
+                    let fine = (0..64 * pulse).map(|at| {
+                        let mut sum = [0.0; 2];
+                        for (l, [re, im]) in row.iter().enumerate() {
+                            let angle =
+                                -std::f64::consts::TAU * (l * at) as f64 / (64 * pulse) as f64;
+                            let (sin, cos) = angle.sin_cos();
+                            sum[0] += re * cos - im * sin;
+                            sum[1] += re * sin + im * cos;
+                        }
+                        sum[0] * sum[0] + sum[1] * sum[1]
+                    });
+                    let fine = fine.fold(0.0, f64::max);
+                    if fine < 1e-6 {
+                        continue; // A row in which the periods cancel.
+                    }
+                    let share = f64::from(greatest[lane]) / fine;
+                    let least = coarse.hidden().powi(2);
+                    assert!(share >= least * (1.0 - 1e-4), "{share} {least}, lane {lane}");
+                    sharpest = sharpest.min(share / least);
+                }
+            }
+            // Where its peaks, `pulse - 1` of them, all lie in the middle between points.
+            if pulse == 2 {
+                assert!(sharpest < 1.01, "the sharp polynomial is not sharp: {sharpest}");
+            }
+        }
+    }
+}

@@ -88,7 +88,11 @@ pub(crate) fn cost(n: usize) -> Option<usize> {
 impl Fft {
     /// A plan for `n` numbers; `None` where `n` has a prime factor above those of the radices.
     pub(crate) fn new(n: usize) -> Option<Self> {
-        let (mut radices, _) = cheapest(n)?;
+        let (radices, _) = cheapest(n)?;
+        Some(Self::of(n, radices))
+    }
+
+    fn of(n: usize, mut radices: Vec<usize>) -> Self {
         // The first and the last pass are always there, and may do nothing.
         while radices.len() < 2 {
             radices.push(1);
@@ -105,7 +109,7 @@ impl Fft {
                 Pass { radix, stride, twiddles }
             })
             .collect();
-        Some(Self { n, passes })
+        Self { n, passes }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -435,4 +439,61 @@ mod tests {
             assert!(Fft::new(n).is_none() && cost(n).is_none(), "{n}");
         }
     }
+
+    // MEASURE-BEGIN
+    fn time<S: Simd>(s: S, name: &str) {
+        for n in [120usize, 125, 128, 192, 250, 256] {
+            let mut sets: Vec<Vec<usize>> = Vec::new();
+            for a in 2..=16 {
+                for b in 2..=16 {
+                    if a * b == n {
+                        sets.push(vec![a, b]);
+                    }
+                    for c in 2..=16 {
+                        if a * b * c == n && a <= 12 && b <= 12 && a > 2 && b > 2 && c > 2 {
+                            sets.push(vec![a, b, c]);
+                        }
+                    }
+                }
+            }
+            let mut results = Vec::new();
+            for set in sets {
+                let fft = Fft::of(n, set.clone());
+                let from: Vec<C<S>> = vec![splat(s, [0.3, 0.7]); n];
+                let tw = vec![[0.6, 0.8]; n];
+                let mut work = from.clone();
+                let mut best = [f64::MAX; 2];
+                for _ in 0..7 {
+                    for (i, t) in [None, Some(&tw[..])].into_iter().enumerate() {
+                        let start = std::time::Instant::now();
+                        let mut most = s.splat(0.0);
+                        for _ in 0..1000 {
+                            most = fft.greatest_power(
+                                s,
+                                std::hint::black_box(&from),
+                                t,
+                                &mut work,
+                                most,
+                            );
+                        }
+                        std::hint::black_box(S::floats(&[most])[0]);
+                        best[i] = best[i].min(start.elapsed().as_secs_f64() * 1e6);
+                    }
+                }
+                results.push((best[0] + 2.0 * best[1], best, set));
+            }
+            results.sort_by(|a, b| a.0.total_cmp(&b.0));
+            for (_, [a, b], set) in results.iter().take(5) {
+                println!("{name} {n} {set:?}: {a:.0} {b:.0} ns");
+            }
+        }
+    }
+
+    #[test]
+    #[ignore = "a measurement"]
+    fn measure() {
+        time(crate::simd::Avx512::detect().unwrap(), "avx512");
+        time(crate::simd::Avx2::detect().unwrap(), "avx2");
+    }
+    // MEASURE-END
 }
