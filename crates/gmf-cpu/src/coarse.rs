@@ -2,8 +2,8 @@
 
 use crate::exact::{Planes, Shape};
 use crate::fft::radix::{Dft, Small, dft, with_radix};
-use crate::fft::{self, Fft, phasor};
-use crate::simd::{C, Complex, Kernel, Simd, mul, mul_add, splat, zero};
+use crate::fft::{self, Fft, Registers, phasor};
+use crate::simd::{C, Complex, Kernel, MOST_LANES, Simd, mul, mul_add, splat, zero};
 
 /// The tables for the coarse points; shared by all threads.
 ///
@@ -60,6 +60,9 @@ pub(crate) struct CoarseScratch<S: Simd> {
     column: Vec<C<S>>,
 }
 
+/// Bytes of the first cache: those of a Zen 5 or a Sapphire Rapids; others have a little less.
+const FIRST_CACHE: usize = 48 << 10;
+
 /// Greatest radix for the sums over the periods.
 const MOST_RADIX: usize = 16;
 
@@ -67,11 +70,16 @@ impl Coarse {
     /// Tables for the number of points that is expected to pay best, where `exact_cost` is what a
     /// row of one gate costs, `lanes` gates are done at once, and a gate has `rows` rows.
     pub(crate) fn new(shape: Shape, exact_cost: usize, rows: usize, lanes: usize) -> Option<Self> {
+        let registers = if lanes == MOST_LANES { Registers::ThirtyTwo } else { Registers::Sixteen };
         let mut best: Option<(f64, usize, usize)> = None;
         for points in shape.pulse..=2 * shape.pulse {
-            let Some(transform) = fft::cost(points) else { continue };
+            let Some(mut transform) = fft::cost(points, registers) else { continue };
+            // Row and work have to share the first cache, or a quarter is lost.
+            if 2 * points * lanes * size_of::<[f32; 2]>() > FIRST_CACHE {
+                transform += transform / 4;
+            }
             for parts in 2..=8 {
-                let coarse = parts * transform + (parts - 1) * 6 * shape.pulse + 3 * parts * points;
+                let coarse = parts * transform + (parts - 1) * 6 * points;
                 let survivors = survivors(&shape, parts * points, rows);
                 let cost = coarse as f64 + survivors * (lanes * exact_cost) as f64;
                 if best.is_none_or(|(least, ..)| cost < least) {
@@ -80,13 +88,13 @@ impl Coarse {
             }
         }
         let (_, points, parts) = best?;
-        let fft = Fft::new(points)?;
+        let fft = Fft::new(points, registers)?;
         let all = parts * points;
         let twiddles =
             (1..parts).flat_map(|part| (0..points).map(move |l| phasor(l * part, all))).collect();
-        let sums = PeriodSums::new(&shape);
-        let coarse = parts * fft::cost(points)? + (parts - 1) * 6 * points + 3 * all;
-        let cost = coarse + sums.cost(&shape) / shape.periods;
+        let sums = PeriodSums::new(&shape, registers);
+        let coarse = parts * fft::cost(points, registers)? + (parts - 1) * 6 * points;
+        let cost = coarse + sums.cost(&shape, registers) / shape.periods;
         let depth = 4 + sums.depth(&shape) + 4 + fft.depth();
         Some(Self { shape, fft, twiddles, sums, hidden: bound(&shape, all), cost, depth })
     }
@@ -179,12 +187,12 @@ fn survivors(shape: &Shape, points: usize, rows: usize) -> f64 {
 }
 
 impl PeriodSums {
-    fn new(shape: &Shape) -> Self {
+    fn new(shape: &Shape, registers: Registers) -> Self {
         let periods = shape.periods;
         if periods <= MOST_RADIX {
             return Self::Radix;
         }
-        if let Some(fft) = Fft::new(periods) {
+        if let Some(fft) = Fft::new(periods, registers) {
             let frequencies = fft.frequencies();
             return Self::Fft(fft, frequencies);
         }
@@ -193,10 +201,10 @@ impl PeriodSums {
     }
 
     /// Instructions for all periods.
-    fn cost(&self, shape: &Shape) -> usize {
+    fn cost(&self, shape: &Shape, registers: Registers) -> usize {
         let column = match self {
-            Self::Radix => fft::cost(shape.periods).unwrap_or(0),
-            Self::Fft(fft, _) => fft::cost(fft.len()).unwrap_or(0) + 4 * shape.periods,
+            Self::Radix => fft::cost(shape.periods, registers).unwrap_or(0),
+            Self::Fft(fft, _) => fft::cost(fft.len(), registers).unwrap_or(0) + 4 * shape.periods,
             Self::Direct(weights) => 5 * weights.len(),
         };
         shape.pulse * (column + 8 * shape.n_ipp)

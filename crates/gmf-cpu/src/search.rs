@@ -181,7 +181,7 @@ impl<S: Simd> Search<S> {
         }
         *computed = 0;
         for (lane, found) in found.iter_mut().enumerate().take(n) {
-            let magnitude = block.magnitude(lane);
+            let magnitude = block.magnitude(s, lane);
             if magnitude == 0.0 {
                 continue;
             }
@@ -270,7 +270,7 @@ impl<S: Simd> Search<S> {
         }
         let points = self.shape.points();
         let place = |k2| (k1 + self.shape.periods * k2 + self.first) % points;
-        let Some((order, k2)) = self.exact.find(power, row, place) else {
+        let Some((order, k2)) = self.exact.find(s, power, row, place) else {
             return false;
         };
         let best_order = (best.acceleration, (best.frequency + self.first) % points);
