@@ -1,7 +1,7 @@
 //! The points of a row where their number has large prime factors.
 
 use crate::exact::{RowScratch, Shape};
-use crate::fft::{self, Fft, phasor};
+use crate::fft::{self, Fft, Registers, phasor};
 use crate::simd::{C, Kernel, MOST_LANES, Simd, greatest, mul, power, splat, zero};
 
 /// The points of a row by convolution with a chirp.
@@ -39,7 +39,8 @@ fn lengths(shape: &Shape) -> (usize, usize) {
     let run = shape.period.div_ceil(MOST_LANES);
     let least = run + shape.pulse - 1;
     // Powers of two are among them, so a cheapest one is below twice the least.
-    let candidates = (least..2 * least + 1).filter_map(|n| Some((fft::cost(n)?, n)));
+    let candidates =
+        (least..2 * least + 1).filter_map(|n| Some((fft::cost(n, Registers::ThirtyTwo)?, n)));
     let (_, n) = candidates.min().expect("a power of two is among them");
     (run, n)
 }
@@ -47,14 +48,14 @@ fn lengths(shape: &Shape) -> (usize, usize) {
 impl<S: Simd> Chirp<S> {
     pub(crate) fn cost(shape: &Shape) -> usize {
         let (run, n) = lengths(shape);
-        let transforms = 2 * fft::cost(n).unwrap_or(usize::MAX / 4);
+        let transforms = 2 * fft::cost(n, Registers::ThirtyTwo).unwrap_or(usize::MAX / 4);
         (transforms + 6 * shape.pulse + 8 * n + 6 * run) * MOST_LANES / S::LANES
     }
 
     pub(crate) fn new(s: S, shape: &Shape) -> Self {
         let (run, n) = lengths(shape);
         let (period, pulse) = (shape.period, shape.pulse);
-        let fft = Fft::new(n).expect("only such lengths are chosen");
+        let fft = Fft::new(n, Registers::ThirtyTwo).expect("only such lengths are chosen");
         let groups = MOST_LANES / S::LANES;
         let mut twiddles = vec![zero(s); groups * pulse];
         for lane in 0..MOST_LANES {

@@ -2,8 +2,8 @@
 
 use crate::exact::{Planes, Shape};
 use crate::fft::radix::{Dft, Small, dft, with_radix};
-use crate::fft::{self, Fft, phasor};
-use crate::simd::{C, Complex, Kernel, Simd, mul, mul_add, splat, zero};
+use crate::fft::{self, Fft, Registers, phasor};
+use crate::simd::{C, Complex, Kernel, MOST_LANES, Simd, mul, mul_add, splat, zero};
 
 /// The tables for the coarse points; shared by all threads.
 ///
@@ -60,6 +60,9 @@ pub(crate) struct CoarseScratch<S: Simd> {
     column: Vec<C<S>>,
 }
 
+/// Bytes of the first cache: those of a Zen 5 or a Sapphire Rapids; others have a little less.
+const FIRST_CACHE: usize = 48 << 10;
+
 /// Greatest radix for the sums over the periods.
 const MOST_RADIX: usize = 16;
 
@@ -67,11 +70,16 @@ impl Coarse {
     /// Tables for the number of points that is expected to pay best, where `exact_cost` is what a
     /// row of one gate costs, `lanes` gates are done at once, and a gate has `rows` rows.
     pub(crate) fn new(shape: Shape, exact_cost: usize, rows: usize, lanes: usize) -> Option<Self> {
+        let registers = if lanes == MOST_LANES { Registers::ThirtyTwo } else { Registers::Sixteen };
         let mut best: Option<(f64, usize, usize)> = None;
         for points in shape.pulse..=2 * shape.pulse {
-            let Some(transform) = fft::cost(points) else { continue };
+            let Some(mut transform) = fft::cost(points, registers) else { continue };
+            // Row and work have to share the first cache, or a quarter is lost.
+            if 2 * points * lanes * size_of::<[f32; 2]>() > FIRST_CACHE {
+                transform += transform / 4;
+            }
             for parts in 2..=8 {
-                let coarse = parts * transform + (parts - 1) * 6 * shape.pulse + 3 * parts * points;
+                let coarse = parts * transform + (parts - 1) * 6 * points;
                 let survivors = survivors(&shape, parts * points, rows);
                 let cost = coarse as f64 + survivors * (lanes * exact_cost) as f64;
                 if best.is_none_or(|(least, ..)| cost < least) {
@@ -80,13 +88,13 @@ impl Coarse {
             }
         }
         let (_, points, parts) = best?;
-        let fft = Fft::new(points)?;
+        let fft = Fft::new(points, registers)?;
         let all = parts * points;
         let twiddles =
             (1..parts).flat_map(|part| (0..points).map(move |l| phasor(l * part, all))).collect();
-        let sums = PeriodSums::new(&shape);
-        let coarse = parts * fft::cost(points)? + (parts - 1) * 6 * points + 3 * all;
-        let cost = coarse + sums.cost(&shape) / shape.periods;
+        let sums = PeriodSums::new(&shape, registers);
+        let coarse = parts * fft::cost(points, registers)? + (parts - 1) * 6 * points;
+        let cost = coarse + sums.cost(&shape, registers) / shape.periods;
         let depth = 4 + sums.depth(&shape) + 4 + fft.depth();
         Some(Self { shape, fft, twiddles, sums, hidden: bound(&shape, all), cost, depth })
     }
@@ -179,12 +187,12 @@ fn survivors(shape: &Shape, points: usize, rows: usize) -> f64 {
 }
 
 impl PeriodSums {
-    fn new(shape: &Shape) -> Self {
+    fn new(shape: &Shape, registers: Registers) -> Self {
         let periods = shape.periods;
         if periods <= MOST_RADIX {
             return Self::Radix;
         }
-        if let Some(fft) = Fft::new(periods) {
+        if let Some(fft) = Fft::new(periods, registers) {
             let frequencies = fft.frequencies();
             return Self::Fft(fft, frequencies);
         }
@@ -193,10 +201,10 @@ impl PeriodSums {
     }
 
     /// Instructions for all periods.
-    fn cost(&self, shape: &Shape) -> usize {
+    fn cost(&self, shape: &Shape, registers: Registers) -> usize {
         let column = match self {
-            Self::Radix => fft::cost(shape.periods).unwrap_or(0),
-            Self::Fft(fft, _) => fft::cost(fft.len()).unwrap_or(0) + 4 * shape.periods,
+            Self::Radix => fft::cost(shape.periods, registers).unwrap_or(0),
+            Self::Fft(fft, _) => fft::cost(fft.len(), registers).unwrap_or(0) + 4 * shape.periods,
             Self::Direct(weights) => 5 * weights.len(),
         };
         shape.pulse * (column + 8 * shape.n_ipp)
@@ -307,6 +315,87 @@ impl<S: Simd> Kernel<S> for SumDirectly<'_, S> {
                 sum = mul_add(s, *x, splat(s, *weight), sum);
             }
             scratch.sums[k1 * scratch.stride + l] = sum;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simd::Portable;
+
+    /// No row is anywhere greater than its bound: of noise, and of the polynomial for which the
+    /// bound is sharp, turned so that its greatest value lies between points.
+    #[test]
+    fn the_bound_holds_between_the_points() {
+        let s = Portable;
+        for (periods, n_ipp, pulse) in
+            [(1, 1, 2), (2, 1, 7), (4, 3, 24), (10, 10, 33), (17, 17, 12)]
+        {
+            let shape = Shape { periods, n_ipp, pulse, period: 40 * pulse };
+            let coarse = Coarse::new(shape, 1000, 10 * periods, 8).unwrap();
+            let points = coarse.fft.len() * (coarse.twiddles.len() / coarse.fft.len() + 1);
+            let mut scratch = coarse.scratch(s);
+            let mut echo = vec![zero(s); n_ipp * pulse];
+            let mut state = 1u32;
+            for (at, x) in echo.iter_mut().enumerate() {
+                for lane in 0..8 {
+                    state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                    x.re[lane] = (state >> 8) as f32 / (1 << 23) as f32 - 1.0;
+                    x.im[lane] = (state >> 5) as f32 / (1 << 26) as f32 - 1.0;
+                }
+                // In the last lane the sharp one, in the one before a single peak.
+                let l = at % pulse;
+                let turned = phasor(l, 2 * points);
+                let ends = l == 0 || l + 1 == pulse;
+                [x.re[7], x.im[7]] = if ends { turned } else { [0.0, 0.0] };
+                [x.re[6], x.im[6]] = turned;
+            }
+            let mut greatest = vec![[0.0f32; 8]; periods];
+            coarse.rows(s, &echo, None, &mut scratch, &mut greatest);
+            let mut sharpest = f64::MAX;
+            for (k1, greatest) in greatest.iter().enumerate() {
+                for lane in 0..8 {
+                    let row: Vec<[f64; 2]> = (0..pulse)
+                        .map(|l| {
+                            let mut sum = [0.0; 2];
+                            for k in 0..n_ipp {
+                                let x = echo[k * pulse + l];
+                                let (re, im) = (f64::from(x.re[lane]), f64::from(x.im[lane]));
+                                let angle =
+                                    -std::f64::consts::TAU * (k * k1) as f64 / periods as f64;
+                                let (sin, cos) = angle.sin_cos();
+                                sum[0] += re * cos - im * sin;
+                                sum[1] += re * sin + im * cos;
+                            }
+                            sum
+                        })
+                        .collect();
+                    let fine = (0..64 * pulse).map(|at| {
+                        let mut sum = [0.0; 2];
+                        for (l, [re, im]) in row.iter().enumerate() {
+                            let angle =
+                                -std::f64::consts::TAU * (l * at) as f64 / (64 * pulse) as f64;
+                            let (sin, cos) = angle.sin_cos();
+                            sum[0] += re * cos - im * sin;
+                            sum[1] += re * sin + im * cos;
+                        }
+                        sum[0] * sum[0] + sum[1] * sum[1]
+                    });
+                    let fine = fine.fold(0.0, f64::max);
+                    if fine < 1e-6 {
+                        continue; // A row in which the periods cancel.
+                    }
+                    let share = f64::from(greatest[lane]) / fine;
+                    let least = coarse.hidden().powi(2);
+                    assert!(share >= least * (1.0 - 1e-4), "{share} {least}, lane {lane}");
+                    sharpest = sharpest.min(share / least);
+                }
+            }
+            // Where its peaks, `pulse - 1` of them, all lie in the middle between points.
+            if pulse == 2 {
+                assert!(sharpest < 1.01, "the sharp polynomial is not sharp: {sharpest}");
+            }
         }
     }
 }

@@ -31,6 +31,12 @@ impl Windows {
         for (window, (re, im)) in
             windows.zip(self.re.chunks_exact_mut(to).zip(self.im.chunks_exact_mut(to)))
         {
+            if self.step == 1 {
+                for ((re, im), z) in re.iter_mut().zip(im).zip(window) {
+                    (*re, *im) = (z.re, z.im);
+                }
+                continue;
+            }
             for (phase, (re, im)) in
                 re.chunks_exact_mut(self.length).zip(im.chunks_exact_mut(self.length)).enumerate()
             {
@@ -117,16 +123,33 @@ impl<S: Simd> Block<S> {
     }
 
     /// The sum of `|re| + |im|` over the signal of one gate: no power of it is above its square.
-    pub(crate) fn magnitude(&self, lane: usize) -> f64 {
-        let Planes { re, im } = self.gate(lane);
+    pub(crate) fn magnitude(&self, s: S, lane: usize) -> f64 {
+        s.run(Magnitude { signal: self.gate(lane) })
+    }
+}
+
+struct Magnitude<'a> {
+    signal: Planes<'a>,
+}
+
+impl<S: Simd> Kernel<S> for Magnitude<'_> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn run(self, _: S) -> f64 {
         let mut sums = [0.0f64; MOST_LANES];
-        for (re, im) in re.as_chunks().0.iter().zip(im.as_chunks().0) {
-            let (re, im): (&[f32; MOST_LANES], &[f32; MOST_LANES]) = (re, im);
+        let (re, _) = self.signal.re.as_chunks::<MOST_LANES>();
+        let (im, _) = self.signal.im.as_chunks::<MOST_LANES>();
+        for (re, im) in re.iter().zip(im) {
             for i in 0..MOST_LANES {
                 sums[i] += f64::from(re[i].abs() + im[i].abs());
             }
         }
-        sums.iter().sum()
+        let mut sum = 0.0;
+        for lane in sums {
+            sum += lane;
+        }
+        sum
     }
 }
 

@@ -1,8 +1,14 @@
 //! One row of frequencies of one gate, at every one of its points: what the results are made of.
 
 use crate::chirp::Chirp;
-use crate::fft::{self, Fft, phasor};
+use crate::fft::{self, Fft, Registers, phasor};
 use crate::simd::{C, Complex, Kernel, MOST_LANES, Simd, greatest, mul, mul_add, splat, zero};
+
+/// What a vector of a period costs in the sum over the periods, and a sample in the input of the
+/// transforms, as so many instructions of a transform; fitted, since it is loads from the second
+/// cache that these wait for.
+const SUM_COST: usize = 26;
+const FOLD_COST: usize = 13;
 
 /// The lengths of a transform whose input is zero but for one pulse in each period.
 ///
@@ -103,7 +109,7 @@ impl<S: Simd> Exact<S> {
             }
             _ => (Points::Chirp(Chirp::new(s, &shape)), chirp_cost),
         };
-        let cost = cost + shape.plane() / S::LANES * (8 * shape.n_ipp + 8);
+        let cost = cost + shape.plane() / S::LANES * (SUM_COST * shape.n_ipp + 8);
         Self { shape, periods, row_re, row_im, points, cost }
     }
 
@@ -161,19 +167,58 @@ impl<S: Simd> Exact<S> {
     /// for which `order` is lowest; with that.
     pub(crate) fn find(
         &self,
+        s: S,
         power: f32,
         scratch: &RowScratch<S>,
         order: impl Fn(usize) -> usize,
     ) -> Option<(usize, usize)> {
         let powers = S::floats(&scratch.powers);
-        let candidates = powers.iter().enumerate().filter(|(_, p)| **p == power);
-        candidates
-            .filter_map(|(at, _)| match &self.points {
+        let mut best = None;
+        let mut from = 0;
+        while let Some(at) = s.run(Find { powers, from, power }) {
+            let k2 = match &self.points {
                 Points::Split(split) => split.point(at),
                 Points::Chirp(chirp) => chirp.point(at),
-            })
-            .map(|k2| (order(k2), k2))
-            .min()
+            };
+            if let Some(found) = k2.map(|k2| (order(k2), k2)) {
+                best = Some(best.map_or(found, |best: (usize, usize)| best.min(found)));
+            }
+            from = at + 1;
+        }
+        best
+    }
+}
+
+/// The first index, not below `from`, at which `powers` is `power`.
+struct Find<'a> {
+    powers: &'a [f32],
+    from: usize,
+    power: f32,
+}
+
+impl<S: Simd> Kernel<S> for Find<'_> {
+    type Output = Option<usize>;
+
+    #[inline(always)]
+    fn run(self, _: S) -> Option<usize> {
+        let Self { powers, mut from, power } = self;
+        while from < powers.len() {
+            if let Some(chunk) = powers[from..].first_chunk::<{ 4 * MOST_LANES }>() {
+                let mut any = false;
+                for p in chunk {
+                    any |= *p == power;
+                }
+                if !any {
+                    from += chunk.len();
+                    continue;
+                }
+            }
+            if powers[from] == power {
+                return Some(from);
+            }
+            from += 1;
+        }
+        None
     }
 }
 
@@ -248,7 +293,8 @@ impl<S: Simd> Split<S> {
             .filter_map(|parts| {
                 let points = shape.period / parts;
                 let groups = parts.div_ceil(MOST_LANES);
-                let group = fft::cost(points)? + 3 * points + 6 * shape.pulse.max(points);
+                let group =
+                    fft::cost(points, Registers::ThirtyTwo)? + FOLD_COST * shape.pulse.max(points);
                 Some((groups * group * MOST_LANES / S::LANES, parts))
             })
             .min()
@@ -257,7 +303,8 @@ impl<S: Simd> Split<S> {
 
     fn new(s: S, shape: &Shape, parts: usize) -> Self {
         let points = shape.period / parts;
-        let fft = Fft::new(points).expect("only such numbers of points have a cost");
+        let fft = Fft::new(points, Registers::ThirtyTwo)
+            .expect("only such numbers of points have a cost");
         let groups = parts.div_ceil(S::LANES);
         let mut twiddles = vec![zero(s); groups * shape.pulse];
         for part in 0..parts {

@@ -11,12 +11,6 @@ use radix::{Dft, RADICES, Small, dft, with_radix};
 
 use crate::simd::{C, Kernel, Simd, mul, power, splat, zero};
 
-/// What a number costs in each pass beside the transform: twiddle, load and store, in instructions.
-const PASS_COST: usize = 8;
-
-/// The greatest radix whose numbers and twiddles find room in 32 registers.
-const MOST_STORED: usize = 12;
-
 /// The plan of a transform, for every level.
 #[derive(Debug)]
 pub(crate) struct Fft {
@@ -41,25 +35,57 @@ pub(crate) fn phasor(numerator: usize, denominator: usize) -> [f32; 2] {
     [cos as f32, sin as f32]
 }
 
-/// The cheapest radices for `n`, in the order of their passes, and their cost in instructions for
-/// one lane; `None` where `n` has a prime factor that no radix has.
-fn cheapest(n: usize) -> Option<(Vec<usize>, usize)> {
+/// The registers of a level, which decide what radices are cheap: not the result of a transform,
+/// but its last bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Registers {
+    Sixteen,
+    /// Also for what must have the same bits at every level.
+    ThirtyTwo,
+}
+
+impl Registers {
+    /// About how many instructions a pass takes, for one lane, as a multiple of 1/16.
+    ///
+    /// Fitted to times of 40 transforms of 120 to 256 points on a Zen 5.
+    fn pass_cost(self, n: usize, radix: usize, last: bool) -> usize {
+        let instructions = RADICES[radix - 2].1;
+        // Twiddles, their loads and the stores; or the powers.
+        let rest = if last { 3 * radix } else { 4 * (radix - 1) + radix };
+        let spilled = match (self, radix) {
+            (Self::ThirtyTwo, 13..) => {
+                if last {
+                    19
+                } else {
+                    26
+                }
+            }
+            (Self::ThirtyTwo, 12) if !last => 19,
+            (Self::Sixteen, 9..) => 21,
+            _ => 16,
+        };
+        (instructions + rest) * (n / radix) * spilled
+    }
+}
+
+/// The cheapest radices for `n`, in the order of their passes, and about how many instructions they
+/// take; `None` where `n` has a prime factor that no radix has.
+fn cheapest(n: usize, registers: Registers) -> Option<(Vec<usize>, usize)> {
     fn search(
         left: usize,
         n: usize,
+        registers: Registers,
         taken: &mut Vec<usize>,
         best: &mut Option<(Vec<usize>, usize)>,
     ) {
         if left == 1 {
-            // The last pass neither multiplies nor, most often, stores: the greatest radix is there.
+            // The last pass has no twiddles: the greatest radix is there.
             let mut order = taken.clone();
             order.sort_unstable();
-            let cost = order.iter().enumerate().map(|(at, radix)| {
-                let small = RADICES[radix - 2].1 * (n / radix);
-                let fits = at + 1 == order.len() || *radix <= MOST_STORED;
-                small + n * PASS_COST * if fits { 1 } else { 3 }
-            });
-            let cost = cost.sum();
+            let mut cost = 0;
+            for (at, &radix) in order.iter().enumerate() {
+                cost += registers.pass_cost(n, radix, at + 1 == order.len());
+            }
             if best.as_ref().is_none_or(|(_, least)| cost < *least) {
                 *best = Some((order, cost));
             }
@@ -70,25 +96,25 @@ fn cheapest(n: usize) -> Option<(Vec<usize>, usize)> {
         for &(radix, _) in RADICES.iter().rev() {
             if radix <= most && left.is_multiple_of(radix) {
                 taken.push(radix);
-                search(left / radix, n, taken, best);
+                search(left / radix, n, registers, taken, best);
                 taken.pop();
             }
         }
     }
     let mut best = None;
-    search(n, n, &mut Vec::new(), &mut best);
-    best
+    search(n, n, registers, &mut Vec::new(), &mut best);
+    best.map(|(radices, cost)| (radices, cost / 16))
 }
 
 /// About how many instructions a transform of `n` numbers takes, if one can be planned.
-pub(crate) fn cost(n: usize) -> Option<usize> {
-    cheapest(n).map(|(_, cost)| cost)
+pub(crate) fn cost(n: usize, registers: Registers) -> Option<usize> {
+    cheapest(n, registers).map(|(_, cost)| cost)
 }
 
 impl Fft {
     /// A plan for `n` numbers; `None` where `n` has a prime factor above those of the radices.
-    pub(crate) fn new(n: usize) -> Option<Self> {
-        let (mut radices, _) = cheapest(n)?;
+    pub(crate) fn new(n: usize, registers: Registers) -> Option<Self> {
+        let (mut radices, _) = cheapest(n, registers)?;
         // The first and the last pass are always there, and may do nothing.
         while radices.len() < 2 {
             radices.push(1);
@@ -357,7 +383,13 @@ mod tests {
     use crate::simd::{Complex, Portable};
 
     fn check<S: Simd>(s: S, n: usize) {
-        let Some(fft) = Fft::new(n) else { return };
+        for registers in [Registers::Sixteen, Registers::ThirtyTwo] {
+            let Some(fft) = Fft::new(n, registers) else { return };
+            check_plan(s, n, &fft);
+        }
+    }
+
+    fn check_plan<S: Simd>(s: S, n: usize, fft: &Fft) {
         let mut state = n as u32;
         let mut number = || {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -432,7 +464,8 @@ mod tests {
     #[test]
     fn lengths_with_large_prime_factors_have_no_plan() {
         for n in [17, 34, 97, 1009] {
-            assert!(Fft::new(n).is_none() && cost(n).is_none(), "{n}");
+            let registers = Registers::ThirtyTwo;
+            assert!(Fft::new(n, registers).is_none() && cost(n, registers).is_none(), "{n}");
         }
     }
 }

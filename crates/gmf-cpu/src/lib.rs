@@ -79,6 +79,12 @@
 //! It neither reads samples nor writes results, see `gmf-pipeline`; what it computes is defined by
 //! `gmf-api`.
 
+#![expect(
+    clippy::needless_range_loop,
+    reason = "numbers of a transform are counted as in its formula; and an iterator's closure is a \
+              function without the target features of the loop around it"
+)]
+
 mod chirp;
 mod coarse;
 mod echo;

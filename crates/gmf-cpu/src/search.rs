@@ -9,7 +9,7 @@ use crate::simd::{MOST_LANES, Simd};
 
 /// The greatest power of a gate, and where: of equal ones that with the lowest acceleration, then
 /// the lowest place in the order of frequencies.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Best {
     pub(crate) power: f32,
     pub(crate) acceleration: usize,
@@ -76,6 +76,8 @@ pub(crate) struct SearchScratch<S: Simd> {
     /// Rows of one gate that may have the best, and their greatest coarse power.
     candidates: Vec<(f32, u32)>,
     pays: Pays,
+    /// Rows of the last block that were computed at all their points.
+    computed: usize,
 }
 
 /// Whether coarse points have paid lately.
@@ -149,6 +151,7 @@ impl<S: Simd> Search<S> {
             greatest: vec![s.splat(0.0); if self.coarse.is_some() { rows } else { 0 }],
             candidates: Vec::with_capacity(if self.coarse.is_some() { rows } else { 0 }),
             pays: Pays::default(),
+            computed: 0,
         }
     }
 
@@ -161,7 +164,8 @@ impl<S: Simd> Search<S> {
         scratch: &mut SearchScratch<S>,
     ) -> [Option<Best>; MOST_LANES] {
         let mut found = [None; MOST_LANES];
-        let SearchScratch { row, coarse: coarse_scratch, greatest, candidates, pays } = scratch;
+        let SearchScratch { row, coarse: coarse_scratch, greatest, candidates, pays, computed } =
+            scratch;
         let all = n * self.rows() * self.exact.cost();
         let coarse = self.coarse.as_ref().zip(coarse_scratch.as_mut());
         let coarse = coarse.filter(|(coarse, _)| coarse.cost() * self.rows() < all / 2);
@@ -169,14 +173,15 @@ impl<S: Simd> Search<S> {
             for (lane, found) in found.iter_mut().enumerate().take(n) {
                 *found = self.every_row(s, block.gate(lane), row);
             }
+            *computed = n * self.rows();
             return found;
         };
         for (idx, greatest) in greatest.chunks_exact_mut(self.shape.periods).enumerate() {
             coarse.rows(s, &block.lanes, self.phasors(idx), coarse_scratch, greatest);
         }
-        let mut computed = 0;
+        *computed = 0;
         for (lane, found) in found.iter_mut().enumerate().take(n) {
-            let magnitude = block.magnitude(lane);
+            let magnitude = block.magnitude(s, lane);
             if magnitude == 0.0 {
                 continue;
             }
@@ -184,7 +189,7 @@ impl<S: Simd> Search<S> {
             let greatest = S::floats(greatest).iter().skip(lane).step_by(S::LANES).copied();
             let Some(mut best) = self.most_promising(s, gate, greatest.clone(), row) else {
                 *found = self.every_row(s, gate, row);
-                computed += self.rows();
+                *computed += self.rows();
                 continue;
             };
             let test = Test {
@@ -199,20 +204,20 @@ impl<S: Simd> Search<S> {
                 greatest.zip(0u32..).filter(|&(p, row)| p >= threshold && row as usize != best.0),
             );
             candidates.sort_unstable_by_key(|&(p, row)| (Reverse(p.to_bits()), row));
-            computed += 1;
+            *computed += 1;
             let mut threshold = threshold;
             for &(p, idx) in &*candidates {
                 if p < threshold {
                     break;
                 }
-                computed += 1;
+                *computed += 1;
                 if self.improve(s, gate, idx as usize, row, &mut best.1) {
                     threshold = test.threshold(best.1.power);
                 }
             }
             *found = (best.1.power > 0.0).then_some(best.1);
         }
-        let cost = coarse.cost() * self.rows() + computed * self.exact.cost();
+        let cost = coarse.cost() * self.rows() + *computed * self.exact.cost();
         pays.has(cost < all);
         found
     }
@@ -265,7 +270,7 @@ impl<S: Simd> Search<S> {
         }
         let points = self.shape.points();
         let place = |k2| (k1 + self.shape.periods * k2 + self.first) % points;
-        let Some((order, k2)) = self.exact.find(power, row, place) else {
+        let Some((order, k2)) = self.exact.find(s, power, row, place) else {
             return false;
         };
         let best_order = (best.acceleration, (best.frequency + self.first) % points);
@@ -297,5 +302,70 @@ impl Test {
         let exact = best.sqrt() * (1.0 - SLACK) - self.exact;
         let coarse = exact * self.hidden * (1.0 - SLACK) - self.coarse;
         (coarse.max(0.0).powi(2) * (1.0 - SLACK)) as f32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simd::Portable;
+
+    fn noise<S: Simd>(s: S, shape: &Shape, seed: u32) -> Block<S> {
+        let mut block = Block::new(s, shape);
+        let mut state = seed;
+        for x in &mut block.lanes {
+            for part in [&mut x.re, &mut x.im] {
+                for x in S::floats_mut(std::slice::from_mut(part)) {
+                    state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                    *x = (state >> 8) as f32 / (1 << 23) as f32 - 1.0;
+                }
+            }
+        }
+        block.gates_from_lanes(shape);
+        block
+    }
+
+    /// That skipping changes nothing is worth little where nothing is skipped.
+    fn check<S: Simd>(s: S) {
+        for (periods, period, pulse) in [(10, 250, 24), (5, 2000, 192), (17, 250, 20)] {
+            let shape = Shape { periods, n_ipp: periods, pulse, period };
+            let skipping = Search::new(s, shape, None, true, 3);
+            let every = Search::new(s, shape, None, false, 3);
+            let (mut some, mut all) = (skipping.scratch(s), every.scratch(s));
+            for seed in 0..4 {
+                let block = noise(s, &shape, seed);
+                let found = skipping.block(s, &block, S::LANES, &mut some);
+                assert_eq!(found, every.block(s, &block, S::LANES, &mut all));
+                assert_eq!(all.computed, S::LANES * periods);
+                assert!(some.computed < all.computed / 2, "{} of {}", some.computed, all.computed);
+            }
+        }
+    }
+
+    #[test]
+    fn most_rows_of_noise_are_skipped() {
+        check(Portable);
+        #[cfg(target_arch = "x86_64")]
+        {
+            crate::simd::Avx2::detect().inspect(|s| check(*s));
+            crate::simd::Avx512::detect().inspect(|s| check(*s));
+        }
+    }
+
+    #[test]
+    fn coarse_points_that_do_not_pay_are_left_out_ever_longer() {
+        let mut pays = Pays::default();
+        let mut tried = Vec::new();
+        for block in 0..40 {
+            if pays.now() {
+                tried.push(block);
+                pays.has(false);
+            }
+        }
+        assert_eq!(tried, [0, 2, 5, 10, 19, 36]);
+        let mut pays = Pays { pause: 8, left: 0 };
+        assert!(pays.now());
+        pays.has(true);
+        assert!(pays.now() && pays.now());
     }
 }

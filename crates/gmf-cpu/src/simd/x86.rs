@@ -5,7 +5,12 @@
     reason = "instructions that not every processor has; vectors seen as the numbers in them"
 )]
 
-use std::arch::x86_64::*;
+use std::arch::x86_64::{
+    __m256, __m512, _mm256_add_ps, _mm256_fmadd_ps, _mm256_fmsub_ps, _mm256_fnmadd_ps,
+    _mm256_loadu_ps, _mm256_max_ps, _mm256_mul_ps, _mm256_set1_ps, _mm256_sub_ps, _mm512_add_ps,
+    _mm512_fmadd_ps, _mm512_fmsub_ps, _mm512_fnmadd_ps, _mm512_loadu_ps, _mm512_max_ps,
+    _mm512_mul_ps, _mm512_set1_ps, _mm512_sub_ps,
+};
 
 use super::{Kernel, Simd};
 
