@@ -51,6 +51,14 @@ pub struct ReferenceRow {
     pub acceleration_idx: Vec<Option<usize>>,
 }
 
+/// One gate of a [`ReferenceRow`].
+pub(crate) struct ReferenceGate {
+    pub(crate) gmf: f64,
+    pub(crate) zero_frequency: f64,
+    /// Of range rate and acceleration.
+    indices: Option<(usize, usize)>,
+}
+
 /// The plan of the [`Reference`]; unlike other plans it also tells what it saw in between.
 pub struct ReferencePlan {
     derived: Arc<Derived>,
@@ -189,6 +197,34 @@ impl ReferencePlan {
         sum.norm_sqr()
     }
 
+    /// Searches the grid for one gate of an integration that fits; the gate stays decoded.
+    pub(crate) fn search_gate(
+        &mut self,
+        integration: Integration<'_>,
+        range_idx: usize,
+    ) -> ReferenceGate {
+        self.decode(integration, range_idx);
+        let zero_frequency = self.zero_frequency();
+        let mut gate = ReferenceGate { gmf: 0.0, zero_frequency, indices: None };
+        let accelerations = match self.options.method {
+            Method::Fgmf => self.derived.acceleration_window(),
+            Method::Fdpt => {
+                // Where the transform is zero throughout, all tie, and the lowest is taken.
+                let idx = greatest(self.dpt_spectrum()).map_or(0, |(_, idx)| idx);
+                idx..idx + 1
+            }
+        };
+        for acceleration_idx in accelerations {
+            if let Some((value, frequency_idx)) = greatest(self.spectrum(acceleration_idx))
+                && value > gate.gmf
+            {
+                gate.gmf = value;
+                gate.indices = Some((frequency_idx, acceleration_idx));
+            }
+        }
+        gate
+    }
+
     /// Searches the grid for one integration, in double precision.
     ///
     /// # Errors
@@ -204,25 +240,11 @@ impl ReferencePlan {
             acceleration_idx: vec![None; n_ranges],
         };
         for range_idx in 0..n_ranges {
-            self.decode(integration, range_idx);
-            row.zero_frequency[range_idx] = self.zero_frequency();
-            let accelerations = match self.options.method {
-                Method::Fgmf => self.derived.acceleration_window(),
-                Method::Fdpt => {
-                    // Where the transform is zero throughout, all tie, and the lowest is taken.
-                    let idx = greatest(self.dpt_spectrum()).map_or(0, |(_, idx)| idx);
-                    idx..idx + 1
-                }
-            };
-            for acceleration_idx in accelerations {
-                if let Some((value, frequency_idx)) = greatest(self.spectrum(acceleration_idx))
-                    && value > row.gmf[range_idx]
-                {
-                    row.gmf[range_idx] = value;
-                    row.range_rate_idx[range_idx] = Some(frequency_idx);
-                    row.acceleration_idx[range_idx] = Some(acceleration_idx);
-                }
-            }
+            let gate = self.search_gate(integration, range_idx);
+            row.gmf[range_idx] = gate.gmf;
+            row.zero_frequency[range_idx] = gate.zero_frequency;
+            row.range_rate_idx[range_idx] = gate.indices.map(|(range_rate, _)| range_rate);
+            row.acceleration_idx[range_idx] = gate.indices.map(|(_, acceleration)| acceleration);
         }
         Ok(row)
     }

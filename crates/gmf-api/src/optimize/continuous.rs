@@ -5,7 +5,7 @@ use argmin::solver::neldermead::NelderMead;
 use argmin_math::{ArgminAdd, ArgminMul, ArgminSub};
 
 use super::Offset;
-use super::expansion::{Expansion, Reach};
+use super::expansion::{Expansion, Rates, Reach};
 use crate::{Derived, Peak};
 
 /// Lobes are looked for this many steps of the search's grid around the peak.
@@ -81,15 +81,14 @@ impl Hill {
     }
 
     /// The best point of a grid of half steps.
-    pub(super) fn best_of_lobes(&self, expansion: &Expansion) -> Offset {
+    pub(super) fn best_of_lobes(&self, expansion: &mut Expansion) -> Offset {
         let (lowest, highest) = self.half_accelerations;
-        let offsets: Vec<Offset> = (lowest..=highest)
-            .flat_map(|acceleration| {
-                (-self.half_rates..=self.half_rates)
-                    .map(move |rate| self.offset(f64::from(rate), f64::from(acceleration)))
-            })
-            .collect();
-        expansion.best_of(&offsets)
+        let first = f64::from(-self.half_rates);
+        let rows = (lowest..=highest).map(|row| self.offset(first, f64::from(row)));
+        let n = (2 * self.half_rates + 1) as usize;
+        let step_m_s = 0.5 * self.range_rate_step_m_s;
+        let (row, rate) = expansion.best_of_grid(rows, Rates { n, step_m_s });
+        self.offset(first + rate as f64, f64::from(lowest) + row as f64)
     }
 
     /// Climbs from `start` to the top of its hill, or as far as [`MAX_STEPS`] go.

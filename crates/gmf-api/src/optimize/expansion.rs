@@ -4,6 +4,8 @@ use std::f64::consts::TAU;
 
 use num_complex::Complex64;
 
+use super::chirp::SEGMENT;
+use super::objective::turn;
 use super::{Objective, Offset, Start};
 use crate::Derived;
 
@@ -50,6 +52,23 @@ pub(super) struct Expansion {
     mean_time_s: f64,
     reach: Reach,
     blocks: Vec<Block>,
+    /// Powers of `x` at the samples of the block that is expanded.
+    powers: Vec<[f64; N_TERMS]>,
+    /// Sums over the blocks, at the range rates of one acceleration.
+    row: Row,
+}
+
+/// Real and imaginary parts, by lanes.
+type Row = Vec<([f64; LANES], [f64; LANES])>;
+
+/// Range rates that are computed side by side.
+const LANES: usize = 4;
+
+/// Evenly spaced range rates, at one acceleration after the other.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rates {
+    pub(super) n: usize,
+    pub(super) step_m_s: f64,
 }
 
 #[derive(Debug, Clone)]
@@ -59,6 +78,24 @@ struct Block {
     /// From the centre to the first and the last sample.
     half_s: f64,
     moments: [Complex64; N_TERMS],
+}
+
+impl Block {
+    /// The factors of the powers of `alpha` in the block's sum: `sum over l, 2 l + p < N_TERMS, of
+    /// (-i)^p / p! (-i beta)^l / l! m[p + 2 l]`.
+    fn terms(&self, beta: f64) -> [Complex64; N_TERMS] {
+        let mut factor = Complex64::new(1.0, 0.0);
+        std::array::from_fn(|p| {
+            let mut by = factor;
+            let mut sum = Complex64::default();
+            for (l, moment) in self.moments[p..].iter().step_by(2).enumerate() {
+                sum += by * moment;
+                by *= Complex64::new(0.0, -beta / (l + 1) as f64);
+            }
+            factor *= Complex64::new(0.0, -1.0 / (p + 1) as f64);
+            sum
+        })
+    }
 }
 
 /// Bounds what the series leaves out, by the same series with the magnitudes of its terms.
@@ -81,6 +118,8 @@ impl Expansion {
             mean_time_s: 0.0,
             reach: Reach::default(),
             blocks: Vec::new(),
+            powers: Vec::new(),
+            row: Vec::new(),
         }
     }
 
@@ -110,33 +149,61 @@ impl Expansion {
         self.reach = reach;
         self.mean_time_s = objective.mean_time_s();
         self.blocks.clear();
-        let first_s = objective.pulses().next().map_or(0.0, |(first, _)| objective.time_s(first));
+        let first_s = objective.pulses().next().map_or(0.0, |(first, ..)| objective.time_s(first));
         let samples = self.block_samples(reach, self.mean_time_s - first_s);
-        for (first, pulse) in objective.pulses() {
-            for (idx, block) in pulse.chunks(samples).enumerate() {
-                self.blocks.push(self.block(objective, first + idx * samples, block));
+        self.write_powers(samples);
+        for (first, re, im) in objective.pulses() {
+            let blocks = re.chunks(samples).zip(im.chunks(samples));
+            for (idx, (re, im)) in blocks.enumerate() {
+                if re.len() != self.powers.len() {
+                    // The last of each pulse may be shorter.
+                    self.write_powers(re.len());
+                }
+                let block = self.block(objective, first + idx * samples, re, im);
+                self.blocks.push(block);
+            }
+            if samples != self.powers.len() {
+                self.write_powers(samples);
             }
         }
     }
 
-    fn block(&self, objective: &Objective, first: usize, decoded: &[Complex64]) -> Block {
-        let half = 0.5 * (decoded.len() - 1) as f64;
-        let mut moments = [Complex64::default(); N_TERMS];
-        for (idx, decoded) in decoded.iter().enumerate() {
-            let t = objective.time_s(first + idx);
-            let rate_m_s = self.start.range_rate_m_s + 0.5 * self.start.acceleration_m_s2 * t;
-            let turns = rate_m_s * t * self.wavenumber / TAU;
-            let mut term = decoded * Complex64::cis(-TAU * (turns - turns.round()));
+    /// Powers of `x` at the samples of a block.
+    fn write_powers(&mut self, samples: usize) {
+        let half = 0.5 * (samples - 1) as f64;
+        self.powers.clear();
+        self.powers.extend((0..samples).map(|idx| {
             let x = if half > 0.0 { (idx as f64 - half) / half } else { 0.0 };
-            for moment in &mut moments {
-                *moment += term;
-                term *= x;
+            let mut power = 1.0;
+            [(); N_TERMS].map(|()| {
+                let this = power;
+                power *= x;
+                this
+            })
+        }));
+    }
+
+    fn block(&self, objective: &Objective, first: usize, re: &[f64], im: &[f64]) -> Block {
+        let start = &self.start;
+        let chirp = objective.chirp(start.range_rate_m_s, start.acceleration_m_s2);
+        let (mut moments_re, mut moments_im) = ([0.0; N_TERMS], [0.0; N_TERMS]);
+        let (mut turned_re, mut turned_im) = ([0.0; SEGMENT], [0.0; SEGMENT]);
+        let segments = re.chunks(SEGMENT).zip(im.chunks(SEGMENT)).zip(self.powers.chunks(SEGMENT));
+        for (idx, ((re, im), powers)) in segments.enumerate() {
+            let first = first + idx * SEGMENT;
+            turn(&chirp, first, re, im, &mut turned_re, &mut turned_im);
+            for ((re, im), powers) in turned_re.iter().zip(&turned_im).zip(powers) {
+                for j in 0..N_TERMS {
+                    moments_re[j] += re * powers[j];
+                    moments_im[j] += im * powers[j];
+                }
             }
         }
+        let half_s = 0.5 * (re.len() - 1) as f64 * self.sample_s;
         Block {
-            centre_s: objective.time_s(first) + half * self.sample_s - self.mean_time_s,
-            half_s: half * self.sample_s,
-            moments,
+            centre_s: objective.time_s(first) + half_s - self.mean_time_s,
+            half_s,
+            moments: std::array::from_fn(|j| Complex64::new(moments_re[j], moments_im[j])),
         }
     }
 
@@ -167,7 +234,7 @@ impl Expansion {
     /// # Panics
     ///
     /// When `offsets` is empty.
-    pub(super) fn best_of<'a>(&self, offsets: impl IntoIterator<Item = &'a Offset>) -> Offset {
+    pub(super) fn best_of(&self, offsets: &[Offset]) -> Offset {
         let mut best: Option<(f64, Offset)> = None;
         for &offset in offsets {
             let value = self.value(offset);
@@ -176,6 +243,83 @@ impl Expansion {
             }
         }
         best.expect("there are offsets").1
+    }
+
+    /// The first of the best points of a grid: which of `rows`, and which of its range rates. Each
+    /// row is an acceleration with the first range rate at it.
+    ///
+    /// # Panics
+    ///
+    /// When there is no point.
+    pub(super) fn best_of_grid(
+        &mut self,
+        rows: impl IntoIterator<Item = Offset>,
+        rates: Rates,
+    ) -> (usize, usize) {
+        let mut best: Option<(f64, (usize, usize))> = None;
+        let mut row = std::mem::take(&mut self.row);
+        for (row_idx, first) in rows.into_iter().enumerate() {
+            self.sum_row(first, rates, &mut row);
+            for idx in 0..rates.n {
+                let (re, im) = &row[idx / LANES];
+                let value = re[idx % LANES].powi(2) + im[idx % LANES].powi(2);
+                if best.is_none_or(|(best, _)| value > best) {
+                    best = Some((value, (row_idx, idx)));
+                }
+            }
+        }
+        self.row = row;
+        best.expect("there are points").1
+    }
+
+    /// Sums over the blocks at evenly spaced range rates: what [`Expansion::value`] is the square
+    /// of, by the same series in another order.
+    ///
+    /// In a block the acceleration only changes the factors `c` of `beta`, so those are taken
+    /// together with the moments first; what is left is a polynomial in `alpha`, which is real and
+    /// evenly spaced, times a phasor that each range rate turns by the same.
+    fn sum_row(&self, first: Offset, rates: Rates, row: &mut Row) {
+        let (rate, acceleration) = (first.mid_range_rate_m_s, first.acceleration_m_s2);
+        row.clear();
+        row.resize(rates.n.div_ceil(LANES), ([0.0; LANES], [0.0; LANES]));
+        for block in &self.blocks {
+            let s = block.centre_s;
+            let phase = self.wavenumber * (rate + 0.5 * acceleration * s) * s;
+            let alpha = self.wavenumber * (rate + acceleration * s) * block.half_s;
+            let alpha_step = self.wavenumber * rates.step_m_s * block.half_s;
+            let beta = 0.5 * self.wavenumber * acceleration * block.half_s * block.half_s;
+            let terms = block.terms(beta);
+
+            let step = Complex64::cis(-self.wavenumber * rates.step_m_s * s);
+            let mut at = Complex64::cis(-phase);
+            let (mut at_re, mut at_im) = ([0.0; LANES], [0.0; LANES]);
+            for lane in 0..LANES {
+                (at_re[lane], at_im[lane]) = (at.re, at.im);
+                at *= step;
+            }
+            let step = step.powu(LANES as u32);
+            for (chunk, (sum_re, sum_im)) in row.iter_mut().enumerate() {
+                let mut re = [terms[N_TERMS - 1].re; LANES];
+                let mut im = [terms[N_TERMS - 1].im; LANES];
+                let mut alphas = [0.0; LANES];
+                for (lane, alphas) in alphas.iter_mut().enumerate() {
+                    *alphas = alpha + alpha_step * (chunk * LANES + lane) as f64;
+                }
+                for term in terms[..N_TERMS - 1].iter().rev() {
+                    for lane in 0..LANES {
+                        re[lane] = re[lane] * alphas[lane] + term.re;
+                        im[lane] = im[lane] * alphas[lane] + term.im;
+                    }
+                }
+                for lane in 0..LANES {
+                    let (x, y) = (at_re[lane], at_im[lane]);
+                    sum_re[lane] += re[lane] * x - im[lane] * y;
+                    sum_im[lane] += re[lane] * y + im[lane] * x;
+                    at_re[lane] = x * step.re - y * step.im;
+                    at_im[lane] = x * step.im + y * step.re;
+                }
+            }
+        }
     }
 
     /// Range rate at the start of the integration, and acceleration.

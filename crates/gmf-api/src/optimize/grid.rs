@@ -1,6 +1,6 @@
 //! The finer grid around a peak.
 
-use super::expansion::{Expansion, Reach};
+use super::expansion::{Expansion, Rates, Reach};
 use super::{Offset, Start};
 use crate::{Derived, Peak};
 
@@ -44,10 +44,19 @@ impl Window {
         }
     }
 
-    /// All points, by acceleration and then by range rate, both ascending.
-    pub(super) fn points(&self) -> impl Iterator<Item = (f64, f64)> {
-        let rates = points(self.range_rate_m_s, self.half_range_rate_m_s);
+    fn rates(&self) -> impl Iterator<Item = f64> + Clone {
+        points(self.range_rate_m_s, self.half_range_rate_m_s)
+    }
+
+    fn accelerations(&self) -> impl Iterator<Item = f64> + Clone {
         points(self.acceleration_m_s2, self.half_acceleration_m_s2)
+    }
+
+    /// All points, by acceleration and then by range rate, both ascending.
+    #[cfg(test)]
+    pub(super) fn points(&self) -> impl Iterator<Item = (f64, f64)> {
+        let rates = self.rates();
+        self.accelerations()
             .flat_map(move |acceleration| rates.clone().map(move |rate| (rate, acceleration)))
     }
 
@@ -65,11 +74,17 @@ impl Window {
 
     /// The point with the greatest value; of equal ones that with the lowest acceleration, then
     /// the lowest range rate.
-    pub(super) fn best(&self, expansion: &Expansion) -> Offset {
-        let offsets: Vec<Offset> = self
-            .points()
-            .map(|(rate, acceleration)| expansion.offset(rate, acceleration))
-            .collect();
-        expansion.best_of(&offsets)
+    pub(super) fn best(&self, expansion: &mut Expansion) -> Offset {
+        let lowest = self.range_rate_m_s - self.half_range_rate_m_s;
+        let mut rows = [Offset::default(); N_POINTS];
+        for (row, acceleration) in rows.iter_mut().zip(self.accelerations()) {
+            *row = expansion.offset(lowest, acceleration);
+        }
+        let step_m_s = 2.0 * self.half_range_rate_m_s / (N_POINTS - 1) as f64;
+        let (row, rate) = expansion.best_of_grid(rows, Rates { n: N_POINTS, step_m_s });
+        // By the same sums as all points: what is found is one of them to the last bit.
+        let rate = self.rates().nth(rate).unwrap_or(self.range_rate_m_s);
+        let acceleration = self.accelerations().nth(row).unwrap_or(self.acceleration_m_s2);
+        expansion.offset(rate, acceleration)
     }
 }

@@ -1,5 +1,6 @@
 //! After the search of the grid: the peak of an integration, refined off the grid.
 
+mod chirp;
 mod continuous;
 mod expansion;
 mod grid;
@@ -130,9 +131,9 @@ impl Optimizer {
         }
         self.expansion.load(&self.objective, start, reach);
 
-        let mut candidates = vec![Offset::default(), window.best(&self.expansion)];
+        let mut candidates = vec![Offset::default(), window.best(&mut self.expansion)];
         if self.how == Optimize::Continuous {
-            candidates.push(hill.best_of_lobes(&self.expansion));
+            candidates.push(hill.best_of_lobes(&mut self.expansion));
             let best = self.expansion.best_of(&candidates);
             candidates.push(hill.climb(&self.expansion, best));
         }

@@ -1,10 +1,8 @@
 //! What is maximised, in double precision and in full.
 
-use std::f64::consts::TAU;
 use std::sync::Arc;
 
-use num_complex::{Complex32, Complex64};
-
+use super::chirp::{Chirp, SEGMENT};
 use crate::{Derived, Integration, KernelError};
 
 /// The filter at one range gate for any range rate and acceleration, without decimation.
@@ -34,19 +32,18 @@ use crate::{Derived, Integration, KernelError};
 pub struct Objective {
     derived: Arc<Derived>,
     gate: usize,
-    /// `tx * rx`, pulse after pulse.
-    decoded: Vec<Complex64>,
+    /// Real parts of `tx * rx`, pulse after pulse.
+    re: Vec<f64>,
+    /// Imaginary parts.
+    im: Vec<f64>,
 }
 
 impl Objective {
     /// A buffer for the integrations of `derived`.
     #[must_use]
     pub fn new(derived: &Arc<Derived>) -> Self {
-        Self {
-            gate: 0,
-            decoded: vec![Complex64::default(); derived.n_ipp() * derived.pulse_samples()],
-            derived: Arc::clone(derived),
-        }
+        let n = derived.n_ipp() * derived.pulse_samples();
+        Self { gate: 0, re: vec![0.0; n], im: vec![0.0; n], derived: Arc::clone(derived) }
     }
 
     /// Decodes the echo of one gate, at the full sample rate.
@@ -67,13 +64,17 @@ impl Objective {
         integration.check(d)?;
         assert!(range_idx < d.n_ranges(), "gate {range_idx} of {}", d.n_ranges());
         self.gate = range_idx * d.gate_step();
-        let wide = |z: Complex32| Complex64::new(f64::from(z.re), f64::from(z.im));
+        let pulse = d.pulse_samples();
         for ipp_idx in 0..d.n_ipp() {
-            let tx = &integration.tx[ipp_idx * d.pulse_samples()..][..d.pulse_samples()];
-            let rx = &integration.rx[ipp_idx * d.window_samples() + self.gate..];
-            let decoded = &mut self.decoded[ipp_idx * d.pulse_samples()..];
-            for ((decoded, tx), rx) in decoded.iter_mut().zip(tx).zip(rx) {
-                *decoded = wide(*tx) * wide(*rx);
+            let tx = &integration.tx[ipp_idx * pulse..][..pulse];
+            let rx = &integration.rx[ipp_idx * d.window_samples() + self.gate..][..pulse];
+            let re = &mut self.re[ipp_idx * pulse..][..pulse];
+            let im = &mut self.im[ipp_idx * pulse..][..pulse];
+            for (((re, im), tx), rx) in re.iter_mut().zip(im).zip(tx).zip(rx) {
+                let (a, b) = (f64::from(tx.re), f64::from(tx.im));
+                let (c, d) = (f64::from(rx.re), f64::from(rx.im));
+                *re = a * c - b * d;
+                *im = a * d + b * c;
             }
         }
         Ok(())
@@ -82,25 +83,43 @@ impl Objective {
     /// The objective for a range rate in m/s and an acceleration in m/s^2.
     #[must_use]
     pub fn value(&self, range_rate_m_s: f64, acceleration_m_s2: f64) -> f64 {
-        let wavelength_m = self.derived.experiment().wavelength_m();
-        let mut sum = Complex64::default();
-        for (first, pulse) in self.pulses() {
-            for (idx, decoded) in pulse.iter().enumerate() {
-                let t = self.time_s(first + idx);
-                let turns = (range_rate_m_s + 0.5 * acceleration_m_s2 * t) * t / wavelength_m;
-                // Whole turns are taken off first: they would cost the cosine its digits.
-                sum += decoded * Complex64::cis(-TAU * (turns - turns.round()));
+        let chirp = self.chirp(range_rate_m_s, acceleration_m_s2);
+        // Several sums at once, so that none waits for the one before.
+        const LANES: usize = 4;
+        let (mut sum_re, mut sum_im) = ([0.0; LANES], [0.0; LANES]);
+        let (mut re, mut im) = ([0.0; SEGMENT], [0.0; SEGMENT]);
+        for (first, pulse_re, pulse_im) in self.pulses() {
+            let segments = pulse_re.chunks(SEGMENT).zip(pulse_im.chunks(SEGMENT));
+            for (idx, (pulse_re, pulse_im)) in segments.enumerate() {
+                let n = pulse_re.len();
+                turn(&chirp, first + idx * SEGMENT, pulse_re, pulse_im, &mut re, &mut im);
+                let chunks = re[..n].chunks(LANES).zip(im[..n].chunks(LANES));
+                for (re, im) in chunks {
+                    for (lane, (re, im)) in re.iter().zip(im).enumerate() {
+                        sum_re[lane] += re;
+                        sum_im[lane] += im;
+                    }
+                }
             }
         }
-        sum.norm_sqr()
+        sum_re.iter().sum::<f64>().powi(2) + sum_im.iter().sum::<f64>().powi(2)
     }
 
-    /// Each pulse's first sample in the integration, and its decoded echo.
-    pub(super) fn pulses(&self) -> impl Iterator<Item = (usize, &[Complex64])> {
-        self.decoded
-            .chunks_exact(self.derived.pulse_samples())
+    /// What undoes a range rate and an acceleration.
+    pub(super) fn chirp(&self, range_rate_m_s: f64, acceleration_m_s2: f64) -> Chirp {
+        let e = self.derived.experiment();
+        let rate = e.sample_rate_hz as f64;
+        Chirp::new(range_rate_m_s, acceleration_m_s2, e.wavelength_m(), rate)
+    }
+
+    /// Each pulse's first sample in the integration, and the parts of its decoded echo.
+    pub(super) fn pulses(&self) -> impl Iterator<Item = (usize, &[f64], &[f64])> {
+        let pulse = self.derived.pulse_samples();
+        self.re
+            .chunks_exact(pulse)
+            .zip(self.im.chunks_exact(pulse))
             .enumerate()
-            .map(|(ipp_idx, pulse)| (self.first_sample(ipp_idx), pulse))
+            .map(|(ipp_idx, (re, im))| (self.first_sample(ipp_idx), re, im))
     }
 
     fn first_sample(&self, ipp_idx: usize) -> usize {
@@ -116,5 +135,22 @@ impl Objective {
     pub(super) fn mean_time_s(&self) -> f64 {
         let last = self.first_sample(self.derived.n_ipp() - 1) + self.derived.pulse_samples() - 1;
         0.5 * (self.time_s(self.first_sample(0)) + self.time_s(last))
+    }
+}
+
+/// Turns decoded samples, [`SEGMENT`] at most, by the phasors of the samples from `first` on.
+pub(super) fn turn(
+    chirp: &Chirp,
+    first: usize,
+    from_re: &[f64],
+    from_im: &[f64],
+    re: &mut [f64; SEGMENT],
+    im: &mut [f64; SEGMENT],
+) {
+    let n = from_re.len();
+    let (re, im) = (&mut re[..n], &mut im[..n]);
+    chirp.write(first, re, im);
+    for (((re, im), x), y) in re.iter_mut().zip(im).zip(from_re).zip(from_im) {
+        (*re, *im) = (x * *re - y * *im, x * *im + y * *re);
     }
 }

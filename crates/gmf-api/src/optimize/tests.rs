@@ -220,6 +220,35 @@ fn the_finer_grid_finds_its_best_point() {
     }
 }
 
+/// By rows and by single values: the same best point, but for roundings; rows of any length.
+#[test]
+fn a_grid_of_rows_has_the_best_of_its_values() {
+    for (seed, d) in searches().iter().enumerate() {
+        let samples = samples(d, 1.0, None, seed as u64);
+        let prepared = prepare(d, &samples);
+        let (mut objective, mut expansion) = (Objective::new(d), Expansion::new(d));
+        let reach = expansion::Reach { mid_range_rate_m_s: 20.0, acceleration_m_s2: 300.0 };
+        let start = Start { range_rate_m_s: 431.0, acceleration_m_s2: -97.0 };
+        objective.load(prepared.integration(), 1).unwrap();
+        expansion.load(&objective, start, reach);
+        for n in [1, 2, 4, 7, 20, 21, 33] {
+            let step_m_s = 39.0 / f64::from(n);
+            let offset = |row: usize, idx: usize| Offset {
+                mid_range_rate_m_s: -19.5 + idx as f64 * step_m_s,
+                acceleration_m_s2: -300.0 + 60.0 * row as f64,
+            };
+            let n = n as usize;
+            let rows = (0..11).map(|row| offset(row, 0));
+            let rates = expansion::Rates { n, step_m_s };
+            let (row, idx) = expansion.best_of_grid(rows, rates);
+            let found = expansion.value(offset(row, idx));
+            let all = (0..11).flat_map(|row| (0..n).map(move |idx| (row, idx)));
+            let best = all.map(|(row, idx)| expansion.value(offset(row, idx))).fold(0.0, f64::max);
+            assert!(found >= best - 1e-12 * energy(d, &samples, 1), "{n}: {found}, best {best}");
+        }
+    }
+}
+
 /// With no acceleration at the peak the original refines the acceleration alone.
 #[test]
 fn range_rates_are_refined_also_without_acceleration() {
