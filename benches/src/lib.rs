@@ -7,6 +7,8 @@
 #![forbid(unsafe_code)]
 
 pub mod compare;
+pub mod radar;
+pub mod study;
 
 use gmf_api::{GmfKernel, KernelError};
 use gmf_cpu::CpuKernel;

@@ -11,6 +11,8 @@
 //! minute: `read`, `prepare` (stencils and scaling), `kernel`, `write`; the rest of
 //! `end_to_end/serial` is handing work over.
 //!
+//! The study `analyze` (`cargo xtask bench analyze`) times the command beside hardtarget's.
+//!
 //! 96 gates and 19 accelerations; with more gates the kernel's share only grows.
 //!
 //! This program is its own worker.

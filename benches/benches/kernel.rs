@@ -1,9 +1,8 @@
 //! The matched filter on one integration.
 //!
 //! An integration of ten periods is 0.2 s of recording, so a search that takes longer on one core
-//! cannot follow the radar (480 gates and 19 accelerations are a usual search). The figure to beat
-//! is hardtarget's C on one thread; `target/venv/bin/python benches/engines/hardtarget_c.py` times
-//! it on the same searches (after `cargo xtask setup`), in thread CPU time.
+//! cannot follow the radar (480 gates and 19 accelerations are a usual search). The study `gmf`
+//! (`cargo xtask bench gmf`) times the same beside hardtarget; this is for work on the kernel.
 //!
 //! Answers are checked against the reference before the clock runs, on every 40th gate.
 
