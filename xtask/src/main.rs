@@ -59,21 +59,27 @@ Tasks:
             count the instructions of the timer's operations by valgrind, against their limits
   sanitize  run the tests of unsafe code under AddressSanitizer (needs a nightly toolchain) and
             under valgrind
-  bench     run the benchmarks
+  bench     run the studies and the benchmarks
               --list           only list them
               NAME...          only these
-              -- ARGS          give ARGS to criterion
+              --quick          studies: fewer workloads and rounds, for a first look
+              --check          studies: compare with the newest record of this machine in
+                               docs/bench, and fail on a real loss
+              --record         studies: write the record to docs/bench (else: target/bench)
+              -- ARGS          give ARGS to criterion; for a study, names of workloads
   help      print this
 
 Examples:
   cargo xtask test --setup             on a new machine: install, then run everything
   cargo xtask test -- -p jobdiv        the tests of one crate
   cargo xtask bench jobs -- owner_of   one group of one benchmark
+  cargo xtask bench gmf --quick        the study `gmf`, beside hardtarget where it is set up
   CI=true cargo xtask ci               as CI runs it: a skipped test is a failure there
 
 Environment:
   CI=true             a skipped test counts as failed, unless it only lacks a GPU
-  POLYCHRON_PYTHON    the Python with digital_rf and hardtarget, in place of target/venv
+  POLYCHRON_PYTHON    the Python with digital_rf and hardtarget, in place of target/venv; without
+                      either, studies skip the peers by name
 ";
 
 fn main() -> ExitCode {
@@ -93,6 +99,8 @@ struct Options {
     mpi: bool,
     check: bool,
     list: bool,
+    record: bool,
+    quick: bool,
     names: Vec<String>,
     /// What follows `--`, if there is a `--`.
     rest: Vec<String>,
@@ -119,7 +127,11 @@ fn run(parser: lexopt::Parser) -> anyhow::Result<ExitCode> {
         "instructions" => instructions::instructions(&sh).map(|o| o != steps::Outcome::Failed),
         "sanitize" => sanitize::sanitize(&sh).map(|o| o != steps::Outcome::Failed),
         "bench" if options.list => bench::list(&sh).map(|()| true),
-        "bench" => bench::bench(&sh, &options.names, &options.rest).map(|()| true),
+        "bench" => {
+            let Options { check, record, quick, .. } = options;
+            let wanted = bench::Wanted { check, record, quick };
+            bench::bench(&sh, &options.names, wanted, &options.rest).map(|()| true)
+        }
         other => bail!("no task is called {other}; `cargo xtask help` lists them"),
     }
     .with_context(|| format!("cargo xtask {task}"))?;
@@ -138,8 +150,10 @@ fn parse(mut parser: lexopt::Parser) -> anyhow::Result<Option<(String, Options)>
             (Value(name), None) => task = Some(text(name)?),
             (Long("setup"), Some("test" | "ci")) => options.setup = true,
             (Long("mpi"), Some("test")) => options.mpi = true,
-            (Long("check"), Some("fmt")) => options.check = true,
+            (Long("check"), Some("fmt" | "bench")) => options.check = true,
             (Long("list"), Some("bench")) => options.list = true,
+            (Long("record"), Some("bench")) => options.record = true,
+            (Long("quick"), Some("bench")) => options.quick = true,
             (Value(name), Some("bench")) => options.names.push(text(name)?),
             (arg, _) => return Err(arg.unexpected().into()),
         }
@@ -191,6 +205,16 @@ mod tests {
     }
 
     #[test]
+    fn a_study_is_asked_for_with_options_on_either_side() {
+        let (_, options) = parsed("bench --quick gmf --check -- n20000").unwrap().unwrap();
+        assert!(options.quick && options.check && !options.record);
+        assert_eq!(
+            (options.names, options.rest),
+            (vec!["gmf".to_owned()], vec!["n20000".to_owned()])
+        );
+    }
+
+    #[test]
     fn help_is_printed_when_asked_for_or_when_nothing_is_asked_for() {
         for line in ["", "help", "--help", "test -h"] {
             assert_eq!(parsed(line).unwrap(), None, "{line}");
@@ -199,7 +223,7 @@ mod tests {
 
     #[test]
     fn an_option_of_another_task_is_refused() {
-        for line in ["fmt --setup", "test --list", "tidy -- x", "test jobdiv"] {
+        for line in ["fmt --setup", "test --list", "tidy -- x", "test jobdiv", "test --record"] {
             assert!(parsed(line).is_err(), "{line}");
         }
     }

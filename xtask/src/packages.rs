@@ -38,6 +38,13 @@ pub(crate) fn root() -> PathBuf {
     here.parent().map_or_else(PathBuf::new, Path::to_path_buf)
 }
 
+/// Cargo's target directory.
+pub(crate) fn target_dir(sh: &Shell) -> anyhow::Result<PathBuf> {
+    let text = cmd!(sh, "cargo metadata --no-deps --format-version 1").quiet().read()?;
+    let root: Value = serde_json::from_str(&text)?;
+    Ok(PathBuf::from(string(&root, "target_directory")?))
+}
+
 /// Every package of the workspace, sorted by name.
 pub(crate) fn packages(sh: &Shell) -> anyhow::Result<Vec<Package>> {
     let text = cmd!(sh, "cargo metadata --no-deps --format-version 1").quiet().read()?;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use xshell::{Shell, cmd};
 
-use crate::packages::root;
+use crate::packages::{root, target_dir};
 use crate::steps::step;
 use crate::tally::{Tally, without_colours};
 use crate::{bench, python, setup};
@@ -63,6 +63,11 @@ pub(crate) fn test(
     }
     if !mpi && args.is_empty() && !bench::names(sh)?.is_empty() {
         let args = ["test", "--no-fail-fast", "-p", bench::PACKAGE, "--benches"];
+        // The tests of the command have just built it.
+        let command = target_dir(sh)?.join("debug/polychron");
+        if command.is_file() {
+            vars.push((bench::COMMAND_VAR, command.into_os_string()));
+        }
         step("benchmarks, once each", || cargo(sh, &args, &vars, &mut tally))?;
     }
 
