@@ -1,7 +1,7 @@
 //! Our engines. A further kernel is a further line in [`ENGINES`].
 
 use gmf_api::{GmfKernel, GmfPlan, GridRow, KernelOptions, Method, ZeroFrequency};
-use gmf_cpu::CpuKernel;
+use gmf_cpu::{CpuKernel, Level};
 use polychron_bench::radar::{RadarInput, digest};
 use polychron_bench::study::clock::timed;
 use polychron_bench::study::engine::{Engine, Entrant, Started, Turn};
@@ -11,13 +11,24 @@ use polychron_bench::study::record::Side;
 type Make = fn() -> Result<Box<dyn GmfKernel>, String>;
 
 /// Name, method, how the kernel was made, and what makes it.
-const ENGINES: [(&str, Method, &str, Make); 2] = [
+const ENGINES: [(&str, Method, &str, Make); 4] = [
     ("polychron fgmf", Method::Fgmf, "`gmf-cpu`, on the caller's thread", cpu),
+    ("polychron fgmf avx2", Method::Fgmf, "`gmf-cpu` at `Level::Avx2`, else the same", avx2),
+    ("polychron fgmf all rows", Method::Fgmf, "`gmf-cpu`, skipping none, else the same", all_rows),
     ("polychron fdpt", Method::Fdpt, "`gmf-cpu`, on the caller's thread", cpu),
 ];
 
 fn cpu() -> Result<Box<dyn GmfKernel>, String> {
     Ok(Box::new(CpuKernel::default()))
+}
+
+fn avx2() -> Result<Box<dyn GmfKernel>, String> {
+    let kernel = CpuKernel::default().at_level(Level::Avx2);
+    kernel.map(|kernel| Box::new(kernel) as Box<dyn GmfKernel>).map_err(|error| error.to_string())
+}
+
+fn all_rows() -> Result<Box<dyn GmfKernel>, String> {
+    Ok(Box::new(CpuKernel::default().without_skipping()))
 }
 
 pub(crate) fn entrants() -> Vec<Entrant<RadarInput>> {
