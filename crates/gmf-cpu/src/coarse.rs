@@ -128,7 +128,7 @@ impl Coarse {
 
     /// Writes the greatest coarse power of every row of `echo * phasors`, `[periods]`.
     ///
-    /// `echo` is `[n_ipp, pulse]`, with a gate in each lane, `phasors` `[n_ipp, plane]`.
+    /// `echo` is `[n_ipp, stride]`, with a gate in each lane, `phasors` `[n_ipp, plane]`.
     pub(crate) fn rows<S: Simd>(
         &self,
         s: S,
@@ -229,7 +229,7 @@ fn sample<S: Simd>(
     k: usize,
     l: usize,
 ) -> C<S> {
-    let x = echo[k * shape.pulse + l];
+    let x = echo[k * shape.stride() + l];
     match phasors {
         Some(phasors) => {
             let at = k * shape.plane() + l;
@@ -336,7 +336,7 @@ mod tests {
             let coarse = Coarse::new(shape, 1000, 10 * periods, 8).unwrap();
             let points = coarse.fft.len() * (coarse.twiddles.len() / coarse.fft.len() + 1);
             let mut scratch = coarse.scratch(s);
-            let mut echo = vec![zero(s); n_ipp * pulse];
+            let mut echo = vec![zero(s); n_ipp * shape.stride()];
             let mut state = 1u32;
             for (at, x) in echo.iter_mut().enumerate() {
                 for lane in 0..8 {
@@ -345,7 +345,7 @@ mod tests {
                     x.im[lane] = (state >> 5) as f32 / (1 << 26) as f32 - 1.0;
                 }
                 // In the last lane the sharp one, in the one before a single peak.
-                let l = at % pulse;
+                let l = at % shape.stride();
                 let turned = phasor(l, 2 * points);
                 let ends = l == 0 || l + 1 == pulse;
                 [x.re[7], x.im[7]] = if ends { turned } else { [0.0, 0.0] };
@@ -360,7 +360,7 @@ mod tests {
                         .map(|l| {
                             let mut sum = [0.0; 2];
                             for k in 0..n_ipp {
-                                let x = echo[k * pulse + l];
+                                let x = echo[k * shape.stride() + l];
                                 let (re, im) = (f64::from(x.re[lane]), f64::from(x.im[lane]));
                                 let angle =
                                     -std::f64::consts::TAU * (k * k1) as f64 / periods as f64;

@@ -51,7 +51,7 @@ impl Windows {
 
 /// Signals of as many gates as there are lanes, in both layouts.
 pub(crate) struct Block<S: Simd> {
-    /// A gate in each lane, `[n_ipp, pulse]`.
+    /// A gate in each lane, `[n_ipp, stride]`, zero behind each pulse.
     pub(crate) lanes: Vec<C<S>>,
     /// One gate after the other, `[LANES, n_ipp, plane]`.
     re: Vec<S::V>,
@@ -64,7 +64,7 @@ impl<S: Simd> Block<S> {
     pub(crate) fn new(s: S, shape: &Shape) -> Self {
         let gate = shape.n_ipp * shape.plane();
         Self {
-            lanes: vec![zero(s); shape.n_ipp * shape.pulse],
+            lanes: vec![zero(s); shape.n_ipp * shape.stride()],
             re: vec![s.splat(0.0); gate],
             im: vec![s.splat(0.0); gate],
             gate,
@@ -91,8 +91,8 @@ impl<S: Simd> Block<S> {
     pub(crate) fn gates_from_lanes(&mut self, shape: &Shape) {
         let (pulse, plane) = (shape.pulse, shape.plane());
         let (to_re, to_im) = (S::floats_mut(&mut self.re), S::floats_mut(&mut self.im));
-        for (k, lanes) in self.lanes.chunks_exact(pulse).enumerate() {
-            for (l, x) in lanes.iter().enumerate() {
+        for (k, lanes) in self.lanes.chunks_exact(shape.stride()).enumerate() {
+            for (l, x) in lanes[..pulse].iter().enumerate() {
                 let x = [x.re, x.im];
                 let (re, im) = S::floats(&x).split_at(S::LANES);
                 let to = k * plane + l;
@@ -108,8 +108,8 @@ impl<S: Simd> Block<S> {
     pub(crate) fn lanes_from_gates(&mut self, shape: &Shape) {
         let (pulse, plane) = (shape.pulse, shape.plane());
         let (from_re, from_im) = (S::floats(&self.re), S::floats(&self.im));
-        for (k, lanes) in self.lanes.chunks_exact_mut(pulse).enumerate() {
-            for (l, x) in lanes.iter_mut().enumerate() {
+        for (k, lanes) in self.lanes.chunks_exact_mut(shape.stride()).enumerate() {
+            for (l, x) in lanes[..pulse].iter_mut().enumerate() {
                 let from = k * plane + l;
                 let mut both = [x.re, x.im];
                 let (re, im) = S::floats_mut(&mut both).split_at_mut(S::LANES);
@@ -163,22 +163,24 @@ impl<S: Simd> Kernel<S> for Magnitude<'_> {
 /// | --------- | ------------------------------------------------- | -------------------------- |
 /// | `tx`      | `[n_ipp, pulse_samples]`                          | see [`gmf_api::Integration`] |
 /// | `windows` | those of the integration                          | see [`gmf_api::Integration`] |
-/// | `echo`    | `[n_ipp, decimated_pulse]`, overwritten; a gate in each lane | as `windows`    |
+/// | `echo`    | `[n_ipp, stride]`, overwritten; a gate in each lane | as `windows`            |
 ///
 /// Source: `fast_gmf_np` in hardtarget 0.5.1, `gmf/gmf_numpy.py`; the sum is in `f32` there too.
 pub(crate) fn decode<S: Simd>(
     s: S,
     derived: &Derived,
+    shape: &Shape,
     tx: &[Complex32],
     windows: &Windows,
     first_gate: usize,
     echo: &mut [C<S>],
 ) {
-    s.run(Decode { derived, tx, windows, first_gate, echo });
+    s.run(Decode { derived, stride: shape.stride(), tx, windows, first_gate, echo });
 }
 
 struct Decode<'a, S: Simd> {
     derived: &'a Derived,
+    stride: usize,
     tx: &'a [Complex32],
     windows: &'a Windows,
     first_gate: usize,
@@ -190,11 +192,10 @@ impl<S: Simd> Kernel<S> for Decode<'_, S> {
 
     #[inline(always)]
     fn run(self, s: S) {
-        let Self { derived, tx, windows, first_gate, echo } = self;
+        let Self { derived, stride, tx, windows, first_gate, echo } = self;
         let Windows { step, length, re, im } = windows;
         let (pulse, dec) = (derived.pulse_samples(), derived.decimation());
-        for (k, (echo, tx)) in
-            echo.chunks_exact_mut(pulse / dec).zip(tx.chunks_exact(pulse)).enumerate()
+        for (k, (echo, tx)) in echo.chunks_exact_mut(stride).zip(tx.chunks_exact(pulse)).enumerate()
         {
             let re = &re[k * step * length..][..step * length];
             let im = &im[k * step * length..][..step * length];

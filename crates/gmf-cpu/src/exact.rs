@@ -32,6 +32,12 @@ impl Shape {
         self.pulse.next_multiple_of(MOST_LANES)
     }
 
+    /// Length of a pulse where a gate is in each lane. Pulses that began at the same place of a page
+    /// would fall into the same lines of the cache.
+    pub(crate) fn stride(&self) -> usize {
+        self.pulse + 1
+    }
+
     /// Points of the whole transform.
     pub(crate) fn points(&self) -> usize {
         self.periods * self.period

@@ -147,7 +147,8 @@ impl<S: Simd> Tables<S> {
     ) {
         let s = self.s;
         let n = row.gmf.len();
-        decode(s, &self.derived, integration.tx, windows, first, &mut scratch.echo.lanes);
+        let lanes = &mut scratch.echo.lanes;
+        decode(s, &self.derived, &self.shape, integration.tx, windows, first, lanes);
         scratch.echo.gates_from_lanes(&self.shape);
         let phasors = self.first_phasors.as_ref().map(Phasors::planes);
         for (lane, term) in row.zero_frequency.iter_mut().enumerate() {
@@ -209,7 +210,7 @@ impl<S: Simd> Dpt<S> {
         scratch: &mut DptScratch<S>,
     ) -> [usize; MOST_LANES] {
         let DptScratch { product, search, .. } = scratch;
-        s.run(Product { echo: &echo.lanes, apart: self.delay * self.shape.pulse, product });
+        s.run(Product { echo: &echo.lanes, apart: self.delay * self.shape.stride(), product });
         product.gates_from_lanes(&self.shape);
         let found = self.search.block(s, product, n, search);
         let (first, points) = (self.shape.points() / 2, self.shape.points());

@@ -57,7 +57,7 @@ fn fused_with_care(a: f32, b: f32, c: f32) -> f32 {
     let lost = (p - (sum - part)) + (c - part);
     let bits = sum.to_bits();
     let odd = if (lost > 0.0) == (sum > 0.0) { bits.wrapping_add(1) } else { bits.wrapping_sub(1) };
-    let inexact = lost > 0.0 || lost < 0.0;
+    let inexact = lost.abs() > 0.0; // Not of NaN.
     f64::from_bits(if inexact && bits & 1 == 0 { odd } else { bits }) as f32
 }
 
