@@ -74,7 +74,12 @@ pub(crate) fn test(
         step("tests", || cargo(sh, &all, &vars, &mut tally))?;
     }
     if !mpi && args.is_empty() && !bench::names(sh)?.is_empty() {
-        let args = ["test", "--no-fail-fast", "-p", bench::PACKAGE, "--benches"];
+        // By their names among all packages: the one package alone would have what it depends on
+        // built once more, with other features.
+        let benches = bench::names(sh)?;
+        let names = benches.iter().flat_map(|name| ["--bench", name.as_str()]);
+        let begin = ["test", "--no-fail-fast"].into_iter();
+        let args: Vec<&str> = begin.chain(WITHOUT_MPI).chain(names).collect();
         // The tests of the command have just built it.
         let command = target_dir(sh)?.join("debug/polychron");
         if command.is_file() {

@@ -1,5 +1,7 @@
 //! What may not change a byte: skipping, the level, the number of threads.
 
+#![expect(clippy::print_stdout, reason = "a level that this processor lacks is named")]
+
 use std::sync::Arc;
 
 use gmf_api::{
@@ -12,12 +14,12 @@ const METHODS: [Method; 2] = [Method::Fgmf, Method::Fdpt];
 
 fn execute(kernel: &CpuKernel, derived: &Arc<Derived>, method: Method, rx: &Samples) -> Vec<u32> {
     let options = KernelOptions::new(method).zero_frequency(ZeroFrequency::FirstAcceleration);
-    let mut plan = kernel.plan(derived, &options).unwrap();
+    let mut plan = kernel.plan(derived, &options).expect("plans");
     let mut row = GridRow::new(derived.n_ranges());
     let integration = Integration { tx: &rx.tx, rx: &rx.rx };
     // Twice: what the first integration leaves behind must not show in the second.
     for _ in 0..2 {
-        plan.execute(integration, row.as_mut()).unwrap();
+        plan.execute(integration, row.as_mut()).expect("fits");
     }
     let GridRow { gmf, zero_frequency, range_rate_idx, acceleration_idx } = row;
     let floats = gmf.into_iter().chain(zero_frequency).map(f32::to_bits);
@@ -37,11 +39,11 @@ fn kernels() -> Vec<(String, CpuKernel)> {
             println!("skipped: {level} (this processor does not have it)");
             continue;
         }
-        let kernel = CpuKernel::default().at_level(level).unwrap();
+        let kernel = CpuKernel::default().at_level(level).expect("is available");
         kernels.push((format!("{level}"), kernel.clone()));
         kernels.push((format!("{level}, every row"), kernel.without_skipping()));
     }
-    kernels.push(("three threads".to_owned(), CpuKernel::new(3).unwrap()));
+    kernels.push(("three threads".to_owned(), CpuKernel::new(3).expect("threads start")));
     kernels
 }
 
@@ -50,7 +52,7 @@ fn assert_same_bytes(derived: &Arc<Derived>, samples: &Samples, what: &str) {
         let mut results = kernels()
             .into_iter()
             .map(|(name, kernel)| (name, execute(&kernel, derived, method, samples)));
-        let (first, expected) = results.next().unwrap();
+        let (first, expected) = results.next().expect("there is one");
         for (name, found) in results {
             let differs = found.iter().zip(&expected).position(|(a, b)| a != b);
             assert_eq!(differs, None, "{what}, {method}: {name} differs from {first}");
@@ -93,7 +95,7 @@ fn usual(periods: usize, period: usize, pulse: usize, gates: usize) -> Arc<Deriv
             2 * period
         ),
     )
-    .unwrap();
+    .expect("is sound");
     let mut processing = Processing {
         n_ipp: periods,
         min_range_gate: 3,
@@ -104,10 +106,11 @@ fn usual(periods: usize, period: usize, pulse: usize, gates: usize) -> Arc<Deriv
         max_acceleration_m_s2: f64::INFINITY,
         ..Processing::default()
     };
-    let step = Derived::new(&experiment, &processing).unwrap().acceleration_step_m_s2();
+    let step =
+        Derived::new(&experiment, &processing).expect("fits together").acceleration_step_m_s2();
     processing.min_acceleration_m_s2 = -2.5 * step;
     processing.max_acceleration_m_s2 = 2.5 * step;
-    Arc::new(Derived::new(&experiment, &processing).unwrap())
+    Arc::new(Derived::new(&experiment, &processing).expect("fits together"))
 }
 
 fn noise(n: usize, seed: u64) -> Vec<Complex32> {
