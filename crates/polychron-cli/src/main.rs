@@ -12,6 +12,8 @@ mod check;
 mod demo;
 mod files;
 mod inspect;
+#[cfg(feature = "gpu")]
+mod gpu;
 mod interrupt;
 mod job;
 mod merge;
