@@ -78,6 +78,7 @@ mod tests {
     use gmf_api::{GmfPlan as _, GridRow, Method, ZeroFrequency};
 
     use super::*;
+    use crate::skips;
 
     /// A device that goes away is an error of the integration, and of every later one and of new
     /// plans; nothing is written, and a new kernel works.
@@ -114,8 +115,4 @@ mod tests {
         plan.execute(case.prepared.integration(), again.as_mut()).unwrap();
         assert_eq!(again, row);
     }
-
-    #[path = "../../../../tests/src/skips.rs"]
-    #[allow(dead_code, unreachable_pub, reason = "elsewhere it is part of a library")]
-    mod skips;
 }

@@ -49,6 +49,10 @@ mod plan;
 mod search;
 mod shader;
 mod shape;
+#[cfg(test)]
+#[path = "../../../tests/src/skips.rs"]
+#[allow(dead_code, unreachable_pub, reason = "elsewhere it is part of a library")]
+mod skips;
 mod submit;
 mod tables;
 

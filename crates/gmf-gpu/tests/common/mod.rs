@@ -91,11 +91,11 @@ pub(crate) fn lengths(
     (Arc::new(derived), samples)
 }
 
-/// The same search over every acceleration of the axis.
-pub(crate) fn with_all_accelerations(derived: &Derived) -> Arc<Derived> {
+/// The same search over other accelerations.
+pub(crate) fn with_accelerations(derived: &Derived, min: f64, max: f64) -> Arc<Derived> {
     let processing = Processing {
-        min_acceleration_m_s2: f64::NEG_INFINITY,
-        max_acceleration_m_s2: f64::INFINITY,
+        min_acceleration_m_s2: min,
+        max_acceleration_m_s2: max,
         ..derived.processing().clone()
     };
     Arc::new(Derived::new(derived.experiment(), &processing).unwrap())
