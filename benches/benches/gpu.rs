@@ -40,7 +40,7 @@ fn derived(decimation: usize, n_gates: i64) -> Arc<Derived> {
 }
 
 /// Noise, and a target that is found beyond doubt.
-fn prepared(derived: &Derived) -> PreparedSamples {
+fn prepared(derived: &Arc<Derived>) -> PreparedSamples {
     let mut rng = ChaCha8Rng::seed_from_u64(1);
     let mut number = || Complex32::new(rng.random_range(-1.0..1.0), rng.random_range(-1.0..1.0));
     let mut samples: Vec<Complex32> = (0..derived.read_length()).map(|_| number()).collect();

@@ -112,7 +112,7 @@ fn derive(load: &Load) -> Result<Derived, Box<dyn Error>> {
 }
 
 /// Noise, and a target in every hundredth gate, from a generator of G. Marsaglia (xorshift).
-fn samples(derived: &Derived, seed: u64) -> Result<PreparedSamples, Box<dyn Error>> {
+fn samples(derived: &Arc<Derived>, seed: u64) -> Result<PreparedSamples, Box<dyn Error>> {
     let mut state = 0x2545_f491_4f6c_dd1d_u64 ^ seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let mut number = || {
         state ^= state << 13;

@@ -46,7 +46,7 @@ pub(crate) fn on_device(
                 // Who names an adapter wants that one.
                 Err(error) if args.gpu.is_some() => Err(error).context("-i auto"),
                 Err(error) => {
-                    let first = Kernels::names()[0];
+                    let first = fallback();
                     tracing::info!("-i auto: the kernel {first}, because {error}");
                     Ok(KernelChoice::new(first))
                 }
@@ -54,6 +54,11 @@ pub(crate) fn on_device(
         }
         _ => Ok(choice),
     }
+}
+
+/// The first kernel that needs no graphics processor.
+fn fallback() -> &'static str {
+    Kernels::names().iter().find(|name| **name != "gpu").copied().unwrap_or("reference")
 }
 
 #[derive(Debug, Args)]
@@ -124,7 +129,7 @@ fn search(decimation: usize, n_gates: i64) -> anyhow::Result<Arc<Derived>> {
 }
 
 /// Noise with a target in the third gate, from a generator of G. Marsaglia (xorshift).
-fn samples(derived: &Derived) -> anyhow::Result<PreparedSamples> {
+fn samples(derived: &Arc<Derived>) -> anyhow::Result<PreparedSamples> {
     let mut state = 0x2545_f491_4f6c_dd1d_u64;
     let mut number = || {
         state ^= state << 13;
