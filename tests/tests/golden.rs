@@ -9,8 +9,8 @@ use polychron::Kernels;
 use polychron::digital_rf::hdf5::File;
 use polychron::gmf::{KernelOptions, Method, ZeroFrequency};
 use polychron::gmf_pipeline::{
-    Analysis, AnalysisPlan, Compat, Devices, FolderSink, KernelChoice, RunControl, Source, TimePoint,
-    TimeSpan,
+    Analysis, AnalysisPlan, Compat, Devices, FolderSink, KernelChoice, RunControl, Source,
+    TimePoint, TimeSpan,
 };
 use polychron::pm::SerialManager;
 use polychron_tests::compare::{Witness, assert_close, compare, floats, rows};

@@ -219,9 +219,9 @@ fn has_lavapipe(sh: &Shell) -> bool {
     let files = |dir: &Path| sh.read_dir(dir).unwrap_or_default();
     let arch = format!("/usr/lib/{}-linux-gnu", std::env::consts::ARCH);
     let named = |dirs: &[&str], start: &str| {
-        dirs.iter().flat_map(|dir| files(Path::new(dir))).any(|path| {
-            path.file_name().unwrap_or_default().to_string_lossy().starts_with(start)
-        })
+        dirs.iter()
+            .flat_map(|dir| files(Path::new(dir)))
+            .any(|path| path.file_name().unwrap_or_default().to_string_lossy().starts_with(start))
     };
     named(&[&arch, "/usr/lib", "/usr/lib64"], "libvulkan.so.1")
         && named(&["/usr/share/vulkan/icd.d", "/etc/vulkan/icd.d"], "lvp_icd")

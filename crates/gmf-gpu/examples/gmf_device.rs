@@ -148,8 +148,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let derived = Arc::new(derive(&load)?);
     let prepared = samples(&derived, load.seed)?;
-    let options =
-        KernelOptions::new(Method::Fgmf).zero_frequency(ZeroFrequency::FirstAcceleration);
+    let options = KernelOptions::new(Method::Fgmf).zero_frequency(ZeroFrequency::FirstAcceleration);
     let start = Instant::now();
     let mut plan = kernel.gpu_plan(&derived, &options)?;
     println!("planned in {:.3} s: {}", start.elapsed().as_secs_f64(), plan.describe());
@@ -205,7 +204,8 @@ fn median(
 
 /// Compares a few gates of the same search with the reference.
 fn check(kernel: &GpuKernel, load: &Load) -> Result<(), Box<dyn Error>> {
-    let small = Load { gates: load.gates.min(12), dump: None, selection: Selection::default(), ..*load };
+    let small =
+        Load { gates: load.gates.min(12), dump: None, selection: Selection::default(), ..*load };
     let derived = Arc::new(derive(&small)?);
     let prepared = samples(&derived, load.seed)?;
     for method in [Method::Fgmf, Method::Fdpt] {

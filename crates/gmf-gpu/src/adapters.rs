@@ -95,8 +95,7 @@ impl Selection {
         if all.is_empty() {
             return Err(GpuError::NoAdapter { backends: built_with().join(", ") });
         }
-        let known =
-            || all.iter().map(ToString::to_string).collect::<Vec<String>>().join(", ");
+        let known = || all.iter().map(ToString::to_string).collect::<Vec<String>>().join(", ");
         let unknown = |wanted: String| GpuError::UnknownAdapter { wanted, known: known() };
         let allowed = || all.iter().filter(|info| self.software || !info.software);
         let first = |mut list: Box<dyn Iterator<Item = &'a AdapterInfo> + '_>| {
@@ -116,7 +115,12 @@ impl Selection {
                 let wanted = worker % node_gpus;
                 let found = allowed().count();
                 if found > 0 && wanted >= found {
-                    return Err(GpuError::TooFewDevices { worker: *worker, wanted, node_gpus, found });
+                    return Err(GpuError::TooFewDevices {
+                        worker: *worker,
+                        wanted,
+                        node_gpus,
+                        found,
+                    });
                 }
                 first(Box::new(allowed().skip(wanted)))
             }

@@ -167,9 +167,7 @@ impl Codelet {
             let mut odd = [String::new(), String::new()];
             for (j, (sum, difference)) in terms {
                 let (sin, cos) = angle(j);
-                for (value, factor, out) in
-                    [(sum, cos, &mut even), (difference, sin, &mut odd)]
-                {
+                for (value, factor, out) in [(sum, cos, &mut even), (difference, sin, &mut odd)] {
                     let Some((r, i)) = value else { continue };
                     self.flops += 4;
                     for (part, out) in [r, i].into_iter().zip(out) {
@@ -279,7 +277,10 @@ mod tests {
                     }
                     // The constants are rounded to single precision.
                     let bound = 4.0 * n as f64 * f64::from(f32::EPSILON);
-                    assert!((re - er).abs() < bound && (im - ei).abs() < bound, "{n}, {filled}, {k}");
+                    assert!(
+                        (re - er).abs() < bound && (im - ei).abs() < bound,
+                        "{n}, {filled}, {k}"
+                    );
                 }
             }
         }

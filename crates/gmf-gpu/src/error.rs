@@ -52,7 +52,9 @@ pub enum GpuError {
         found: usize,
     },
     /// The driver refused to open the adapter.
-    #[error("the adapter {adapter} could not be opened: {reason}; another program may hold it, or its driver is broken")]
+    #[error(
+        "the adapter {adapter} could not be opened: {reason}; another program may hold it, or its driver is broken"
+    )]
     Refused {
         /// The adapter.
         adapter: String,

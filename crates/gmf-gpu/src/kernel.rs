@@ -100,8 +100,7 @@ mod tests {
         kernel.gpu().destroy();
         let mut untouched = GridRow::new(case.derived.n_ranges());
         for _ in 0..2 {
-            let error =
-                plan.execute(case.prepared.integration(), untouched.as_mut()).unwrap_err();
+            let error = plan.execute(case.prepared.integration(), untouched.as_mut()).unwrap_err();
             assert!(matches!(error, KernelError::Device { .. }), "{error:?}");
             let said = std::error::Error::source(&error).unwrap().to_string();
             assert!(said.contains("llvmpipe"), "{said}");

@@ -88,9 +88,8 @@ impl Lengths {
         let (n_ipp, pulse) = (derived.n_ipp(), derived.decimated_pulse());
         let (storage, invocations) =
             (gpu.info.workgroup_storage as usize, gpu.info.workgroup_invocations as usize);
-        let shape = |periods, pulses| {
-            Shape::new(periods, pulses, period, pulse, storage, invocations)
-        };
+        let shape =
+            |periods, pulses| Shape::new(periods, pulses, period, pulse, storage, invocations);
         let main = shape(periods, n_ipp);
         let delay = derived.processing().dpt_ipp_delay_parameter;
         let (n_acc, dpt) = match options.method {
@@ -124,14 +123,7 @@ impl Lengths {
         let chunk_gates = (budget / (row_bytes * chunk_accs))
             .min(MOST_WORKGROUPS as u64)
             .min((at_once * n_ranges) as u64) as usize;
-        Ok(Self {
-            shape: main,
-            dpt,
-            n_acc,
-            chunk_gates,
-            chunk_accs: chunk_accs as usize,
-            at_once,
-        })
+        Ok(Self { shape: main, dpt, n_acc, chunk_gates, chunk_accs: chunk_accs as usize, at_once })
     }
 
     fn n_chunks(&self, n_ranges: usize) -> usize {
@@ -164,8 +156,8 @@ impl GpuPlan {
         let (periods, pulse) = (lengths.shape.periods, lengths.shape.pulse);
         let samples = derived.n_ipp() * pulse;
         let n_ranges = derived.n_ranges();
-        let submitter =
-            Submitter::new(Arc::clone(&gpu), lengths.n_dispatches(n_ranges)).map_err(|e| e.while_to(action))?;
+        let submitter = Submitter::new(Arc::clone(&gpu), lengths.n_dispatches(n_ranges))
+            .map_err(|e| e.while_to(action))?;
         let scratch = Scratch {
             params: submitter.params().clone(),
             echo: buffer("echo", gates * samples * 8, storage)?,
@@ -180,9 +172,8 @@ impl GpuPlan {
             found: buffer("found", gates * 16, storage)?,
         };
         let turns = tables::turns(derived);
-        let turns = gpu
-            .table("turns", bytemuck::cast_slice(&turns))
-            .map_err(|e| e.while_to(action))?;
+        let turns =
+            gpu.table("turns", bytemuck::cast_slice(&turns)).map_err(|e| e.while_to(action))?;
         let mut slots = Vec::with_capacity(SLOTS);
         for _ in 0..SLOTS {
             let n = lengths.at_once;

@@ -115,13 +115,7 @@ impl Shape {
 
     /// Sums every frequency by itself: for lengths without small factors, and pulses too long for
     /// shared memory. Exact, and slower by about the pulse's length over the sum of the radices.
-    fn direct(
-        periods: usize,
-        pulses: usize,
-        period: usize,
-        pulse: usize,
-        threads: usize,
-    ) -> Self {
+    fn direct(periods: usize, pulses: usize, period: usize, pulse: usize, threads: usize) -> Self {
         let points = (1..=period).find(|&b| period.is_multiple_of(b) && b >= pulse);
         let points = points.unwrap_or(period);
         let (levels, share) = levels(period / points, period, pulse);

@@ -10,11 +10,11 @@ use wgpu::{
     ComputePassTimestampWrites, MapMode, SubmissionIndex,
 };
 
+use crate::GpuError;
 use crate::device::Gpu;
 use crate::plan::StageTime;
 use crate::search::Dispatch;
 use crate::shader::Params;
-use crate::GpuError;
 
 /// Arithmetic of one submission at most: watchdogs of desktops end what takes seconds.
 const MOST_FLOPS: f64 = 5e10;

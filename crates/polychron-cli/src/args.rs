@@ -452,9 +452,9 @@ impl ValueEnum for KernelArg {
                 .aliases(["c", "numpy"])
                 .help("Single precision; also meant by hardtarget's `c` and `numpy`"),
             #[cfg(feature = "gpu")]
-            Self::Gpu => PossibleValue::new("gpu")
-                .aliases(["cuda"])
-                .help("Single precision on a graphics processor; also meant by hardtarget's `cuda`"),
+            Self::Gpu => PossibleValue::new("gpu").aliases(["cuda"]).help(
+                "Single precision on a graphics processor; also meant by hardtarget's `cuda`",
+            ),
             #[cfg(feature = "gpu")]
             Self::Auto => PossibleValue::new("auto")
                 .help("gpu where there is a graphics processor, else the first of these"),

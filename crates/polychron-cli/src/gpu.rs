@@ -82,9 +82,7 @@ pub(crate) fn check(args: &CheckGpuArgs) -> anyhow::Result<()> {
     };
     let kernel = GpuKernel::new(&selection.software(args.gpu.gpu_software))?;
     say(format_args!("checking {}", kernel.adapter()));
-    for (method, decimation) in
-        [(Method::Fgmf, 10), (Method::Fgmf, 16), (Method::Fdpt, 10)]
-    {
+    for (method, decimation) in [(Method::Fgmf, 10), (Method::Fgmf, 16), (Method::Fdpt, 10)] {
         correct(&kernel, method, decimation)?;
     }
     // Enough to keep a device busy; on the CPU enough to see.

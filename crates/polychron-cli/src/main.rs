@@ -11,9 +11,9 @@ mod backend;
 mod check;
 mod demo;
 mod files;
-mod inspect;
 #[cfg(feature = "gpu")]
 mod gpu;
+mod inspect;
 mod interrupt;
 mod job;
 mod merge;

@@ -45,8 +45,7 @@ fn a_recording_is_analysed_on_the_adapter_that_is_named() {
     }
     for backend in ["serial", "threads", "processes"] {
         let out = TempDir::new().unwrap();
-        let args =
-            analyze(&out, &["-i", "cuda", "--gpu", "llvmpipe", "--backend", backend, "-v"]);
+        let args = analyze(&out, &["-i", "cuda", "--gpu", "llvmpipe", "--backend", backend, "-v"]);
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
         let (_, err) = expect(0, &args);
         assert!(err.contains("llvmpipe"), "{backend}: {err}");

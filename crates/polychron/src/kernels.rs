@@ -25,7 +25,10 @@ impl KernelSet for Kernels {
 
     fn kernel(
         choice: &KernelChoice,
-        #[cfg_attr(not(feature = "gpu"), expect(unused_variables, reason = "only devices are chosen by it"))]
+        #[cfg_attr(
+            not(feature = "gpu"),
+            expect(unused_variables, reason = "only devices are chosen by it")
+        )]
         worker: usize,
     ) -> Result<Option<Box<dyn GmfKernel>>, KernelError> {
         Ok(match choice.name.as_str() {

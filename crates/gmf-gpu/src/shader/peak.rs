@@ -20,7 +20,12 @@ pub(crate) fn peak(shape: &Shape, rotated: bool) -> Shader {
     let shared = shape.parts_at_once * shape.exchange();
     let mut source = [PARAMS, TIMES].concat();
     let key = if rotated {
-        format!("select(f + {}u, f - {}u, f >= {}u)", n - n.div_ceil(2), n.div_ceil(2), n.div_ceil(2))
+        format!(
+            "select(f + {}u, f - {}u, f >= {}u)",
+            n - n.div_ceil(2),
+            n.div_ceil(2),
+            n.div_ceil(2)
+        )
     } else {
         "f".to_owned()
     };
@@ -252,8 +257,9 @@ fn stages(shape: &Shape, source: &mut String) {
         }
         line(codelet::in_place(radix, inputs));
         if last {
-            let powers: Vec<String> =
-                (0..radix).map(|i| format!("            let p{i} = dot(v[{i}], v[{i}]);")).collect();
+            let powers: Vec<String> = (0..radix)
+                .map(|i| format!("            let p{i} = dot(v[{i}], v[{i}]);"))
+                .collect();
             line(powers.join("\n"));
             let greatest = (1..radix).fold("p0".to_owned(), |m, i| format!("max({m}, p{i})"));
             line(format!("            let power = {greatest};"));
@@ -261,7 +267,10 @@ fn stages(shape: &Shape, source: &mut String) {
             line("            if (power > 0f && power >= most) {".to_owned());
             for i in 0..radix {
                 line(format!("                if (p{i} == power) {{"));
-                line(format!("                let f = kappa + STRIDE * (u + {}u);{KEEP}", i * done));
+                line(format!(
+                    "                let f = kappa + STRIDE * (u + {}u);{KEEP}",
+                    i * done
+                ));
                 line("                }".to_owned());
             }
             line("            }".to_owned());

@@ -31,24 +31,18 @@ pub(crate) fn rows(shape: &Shape, signal: Signal) -> Shader {
         _ => "array<vec2u>",
     };
     let sample = match signal {
-        Signal::Table => {
-            "let at = k * PULSE + l;
+        Signal::Table => "let at = k * PULSE + l;
     return times(echo[gate * p.n_ipp * PULSE + at],
         aux[(p.first_acc + acc) * p.n_ipp * PULSE + at]);"
-                .to_owned()
-        }
-        Signal::Computed => {
-            "let at = k * PULSE + l;
+            .to_owned(),
+        Signal::Computed => "let at = k * PULSE + l;
     let signed = p.first_signed + i32(p.first_acc + acc);
     return times(echo[gate * p.n_ipp * PULSE + at], phasor(aux[at], signed));"
-                .to_owned()
-        }
-        Signal::Found => {
-            "let at = k * PULSE + l;
+            .to_owned(),
+        Signal::Found => "let at = k * PULSE + l;
     let signed = p.first_signed + i32(found[gate * 4u + 2u]);
     return times(echo[gate * p.n_ipp * PULSE + at], phasor(aux[at], signed));"
-                .to_owned()
-        }
+            .to_owned(),
         Signal::Product { delay } => format!(
             "let early = echo[(gate * p.n_ipp + k) * PULSE + l];
     let late = echo[(gate * p.n_ipp + k + {delay}u) * PULSE + l];
