@@ -235,9 +235,6 @@ mod tests {
     fn evaluate(expression: &str, names: &HashMap<String, f64>) -> f64 {
         let mut sign = 1.0;
         let mut total = 0.0;
-        for term in expression.split(' ').collect::<Vec<_>>().join(" ").split_inclusive([' ']) {
-            let _ = term;
-        }
         let mut product = None;
         for word in expression.split(' ') {
             match word {

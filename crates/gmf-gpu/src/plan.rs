@@ -301,7 +301,7 @@ impl GpuPlan {
         integration.check(&self.derived)?;
         let run = || -> Result<Vec<StageTime>, GpuError> {
             self.slots[0].upload(&self.submitter.gpu, &[integration]);
-            self.submitter.timed(&self.dispatches(1), &self.slots[0])
+            self.submitter.timed(&self.dispatches(1))
         };
         run().map_err(|e| e.while_to("time the stages"))
     }

@@ -211,14 +211,10 @@ impl Submitter {
         self.gpu.check()
     }
 
-    /// Runs each dispatch in a pass of its own and says what each kind took.
-    pub(crate) fn timed(
-        &self,
-        dispatches: &[Dispatch<'_>],
-        slot: &Slot,
-    ) -> Result<Vec<StageTime>, GpuError> {
+    /// Runs each dispatch, on the samples of the first slot, in a pass of its own, and says what each
+    /// kind took.
+    pub(crate) fn timed(&self, dispatches: &[Dispatch<'_>]) -> Result<Vec<StageTime>, GpuError> {
         let Some(tick_ns) = self.gpu.tick_ns else { return Ok(Vec::new()) };
-        let _ = slot;
         let mut times: Vec<StageTime> = Vec::new();
         self.write_params(dispatches);
         let usage = BufferUsages::QUERY_RESOLVE | BufferUsages::COPY_SRC;

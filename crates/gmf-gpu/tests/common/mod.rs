@@ -54,7 +54,7 @@ pub(crate) fn lengths(
             points * dec * 10
         ),
     )
-    .unwrap();
+    .expect("is sound");
     let gate = (pulse * dec) as i64;
     let mut processing = Processing {
         n_ipp,
@@ -67,10 +67,10 @@ pub(crate) fn lengths(
         max_acceleration_m_s2: f64::INFINITY,
         ..Processing::default()
     };
-    let step = Derived::new(&experiment, &processing).unwrap().acceleration_step_m_s2();
+    let step = Derived::new(&experiment, &processing).expect("is sound").acceleration_step_m_s2();
     processing.min_acceleration_m_s2 = -2.2 * step;
     processing.max_acceleration_m_s2 = 2.2 * step;
-    let derived = Derived::new(&experiment, &processing).unwrap();
+    let derived = Derived::new(&experiment, &processing).expect("is sound");
     let mut state = 0x2545_f491_4f6c_dd1d_u64;
     let mut number = || {
         state ^= state << 13;
@@ -98,13 +98,13 @@ pub(crate) fn with_accelerations(derived: &Derived, min: f64, max: f64) -> Arc<D
         max_acceleration_m_s2: max,
         ..derived.processing().clone()
     };
-    Arc::new(Derived::new(derived.experiment(), &processing).unwrap())
+    Arc::new(Derived::new(derived.experiment(), &processing).expect("is sound"))
 }
 
 /// Memory of this process that is in use, in bytes.
 #[cfg(target_os = "linux")]
 pub(crate) fn resident_bytes() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
+    let status = std::fs::read_to_string("/proc/self/status").expect("is sound");
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("is sound");
+    line.split_whitespace().nth(1).expect("is sound").parse::<u64>().expect("is sound") * 1024
 }
