@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use wgpu::{
-    BufferUsages, ComputePipeline, DeviceDescriptor, ErrorFilter, Features, MemoryHints, PollError,
-    PollType, SubmissionIndex,
+    BufferAsyncError, BufferUsages, ComputePipeline, DeviceDescriptor, ErrorFilter, Features,
+    MemoryHints, PollError, PollType, SubmissionIndex,
 };
 
 use crate::{AdapterInfo, GpuError, Selection, adapters};
@@ -219,6 +220,41 @@ impl Gpu {
                 Err(GpuError::Timeout { adapter: adapter(), seconds: LONGEST_WAIT.as_secs() })
             }
             Err(error) => Err(GpuError::Lost { adapter: adapter(), reason: error.to_string() }),
+        }
+    }
+
+    /// Waits until a buffer is mapped whose submission is done.
+    ///
+    /// Whoever waits for the device answers for all: the answer may be on its way in another thread,
+    /// and come a little after the submission's end.
+    pub(crate) fn mapped(
+        &self,
+        answer: &Receiver<Result<(), BufferAsyncError>>,
+    ) -> Result<(), GpuError> {
+        let adapter = || self.info.name.clone();
+        let start = Instant::now();
+        loop {
+            match answer.recv_timeout(Duration::from_millis(1)) {
+                Ok(Ok(())) => return Ok(()),
+                Ok(Err(error)) => {
+                    self.check()?;
+                    return Err(GpuError::Lost { adapter: adapter(), reason: error.to_string() });
+                }
+                Err(RecvTimeoutError::Disconnected) => {
+                    self.check()?;
+                    let reason = "its results never came".to_owned();
+                    return Err(GpuError::Lost { adapter: adapter(), reason });
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    // Its failure shows in the answer, or in the next check.
+                    let _ = self.device.poll(PollType::Poll);
+                    self.check()?;
+                    if start.elapsed() > LONGEST_WAIT {
+                        let seconds = LONGEST_WAIT.as_secs();
+                        return Err(GpuError::Timeout { adapter: adapter(), seconds });
+                    }
+                }
+            }
         }
     }
 

@@ -198,11 +198,7 @@ impl Submitter {
             self.gpu.wait(submission)?;
         }
         let lost = |reason: String| GpuError::Lost { adapter: self.gpu.info.name.clone(), reason };
-        match submitted.mapped.try_recv() {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => return Err(lost(error.to_string())),
-            Err(_) => return Err(lost("its results never came".to_owned())),
-        }
+        self.gpu.mapped(&submitted.mapped)?;
         let view = slot.staging.get_mapped_range(..submitted.bytes);
         let view = view.map_err(|error| lost(error.to_string()))?;
         found.extend(view.as_chunks().0.iter().map(|word| u32::from_le_bytes(*word)));
@@ -244,8 +240,13 @@ impl Submitter {
             encoder.resolve_query_set(&queries, 0..count, &resolved, 0);
             encoder.copy_buffer_to_buffer(&resolved, 0, &staging, 0, u64::from(count) * 8);
             let submission = self.gpu.queue.submit([encoder.finish()]);
-            staging.map_async(MapMode::Read, .., |_| {});
+            let (send, mapped) = mpsc::channel();
+            staging.map_async(MapMode::Read, .., move |result| {
+                // As above.
+                let _ = send.send(result);
+            });
             self.gpu.wait(submission)?;
+            self.gpu.mapped(&mapped)?;
             let view = staging.get_mapped_range(..).map_err(|error| GpuError::Invalid {
                 adapter: self.gpu.info.name.clone(),
                 reason: error.to_string(),
