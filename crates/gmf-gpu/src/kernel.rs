@@ -50,7 +50,7 @@ impl GpuKernel {
         derived: &Arc<Derived>,
         options: &KernelOptions,
     ) -> Result<GpuPlan, KernelError> {
-        GpuPlan::new(Arc::clone(&self.gpu), derived, options)
+        GpuPlan::new(&self.gpu, derived, options)
     }
 
     #[cfg(test)]

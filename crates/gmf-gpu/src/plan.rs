@@ -141,12 +141,12 @@ impl Lengths {
 
 impl GpuPlan {
     pub(crate) fn new(
-        gpu: Arc<Gpu>,
+        gpu: &Arc<Gpu>,
         derived: &Arc<Derived>,
         options: &KernelOptions,
     ) -> Result<Self, KernelError> {
         gpu.check().map_err(|e| e.while_to("plan the search"))?;
-        let lengths = Lengths::new(&gpu, derived, options)?;
+        let lengths = Lengths::new(gpu, derived, options)?;
         let action = "prepare its buffers";
         let storage = BufferUsages::STORAGE;
         let buffer = |label, bytes: usize, usage| {
@@ -156,7 +156,7 @@ impl GpuPlan {
         let (periods, pulse) = (lengths.shape.periods, lengths.shape.pulse);
         let samples = derived.n_ipp() * pulse;
         let n_ranges = derived.n_ranges();
-        let submitter = Submitter::new(Arc::clone(&gpu), lengths.n_dispatches(n_ranges))
+        let submitter = Submitter::new(Arc::clone(gpu), lengths.n_dispatches(n_ranges))
             .map_err(|e| e.while_to(action))?;
         let scratch = Scratch {
             params: submitter.params().clone(),
@@ -178,7 +178,7 @@ impl GpuPlan {
         for _ in 0..SLOTS {
             let n = lengths.at_once;
             let slot = Slot::new(
-                &gpu,
+                gpu,
                 n * derived.n_ipp() * derived.pulse_samples(),
                 n * derived.n_ipp() * derived.window_samples(),
                 n * n_ranges,
@@ -191,8 +191,8 @@ impl GpuPlan {
         let (tx, rx) = (of_slots(|slot| &slot.tx), of_slots(|slot| &slot.rx));
         let results = of_slots(|slot| &slot.results);
         let step = |shader: &shader::Shader, buffers: &[&[Buffer]]| {
-            check(&gpu, shader)?;
-            Step::new(&gpu, shader, &scratch.params, buffers).map_err(|e| e.while_to(action))
+            check(gpu, shader)?;
+            Step::new(gpu, shader, &scratch.params, buffers).map_err(|e| e.while_to(action))
         };
         let one = std::slice::from_ref::<Buffer>;
         let decode = step(&shader::decode(), &[&tx, &rx, one(&scratch.echo)])?;
@@ -212,10 +212,10 @@ impl GpuPlan {
             .dpt
             .map(|(shape, delay)| {
                 let found = one(&scratch.found);
-                Search::new(&gpu, shape, Signal::Product { delay }, &scratch, &turns, found)
+                Search::new(gpu, shape, Signal::Product { delay }, &scratch, &turns, found)
             })
             .transpose()?;
-        let search = Search::new(&gpu, lengths.shape, signal, &scratch, &aux, &results)?;
+        let search = Search::new(gpu, lengths.shape, signal, &scratch, &aux, &results)?;
         gpu.check().map_err(|e| e.while_to(action))?;
         Ok(Self {
             derived: Arc::clone(derived),
