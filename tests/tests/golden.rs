@@ -9,8 +9,8 @@ use polychron::Kernels;
 use polychron::digital_rf::hdf5::File;
 use polychron::gmf::{KernelOptions, Method, ZeroFrequency};
 use polychron::gmf_pipeline::{
-    Analysis, AnalysisPlan, Compat, FolderSink, KernelChoice, RunControl, Source, TimePoint,
-    TimeSpan,
+    Analysis, AnalysisPlan, Compat, Devices, FolderSink, KernelChoice, RunControl, Source,
+    TimePoint, TimeSpan,
 };
 use polychron::pm::SerialManager;
 use polychron_tests::compare::{Witness, assert_close, compare, floats, rows};
@@ -67,10 +67,14 @@ fn sound_runs() -> Vec<(GoldenCase, String)> {
 }
 
 fn every_recorded_run_is_reproduced_by(kernel: &str) {
+    every_recorded_run_is_reproduced_on(kernel, &Devices::default());
+}
+
+fn every_recorded_run_is_reproduced_on(kernel: &str, devices: &Devices) {
     for (case, run) in sound_runs() {
         let dir = temp_dir();
         let mut analysis = analysis(&case, &run);
-        analysis.kernel = Some(KernelChoice::new(kernel));
+        analysis.kernel = Some(KernelChoice::new(kernel).devices(devices.clone()));
         let (plan, files) = analyse(analysis, dir.path());
         let expected = case.expected_files(&run);
         let names = |files: &[PathBuf], dir: &Path| -> Vec<PathBuf> {
@@ -97,6 +101,18 @@ fn every_recorded_run_is_reproduced_by_the_cpu_kernel() {
 #[test]
 fn every_recorded_run_is_reproduced_by_the_reference() {
     every_recorded_run_is_reproduced_by("reference");
+}
+
+/// On Mesa's adapter in software, which needs no graphics processor.
+#[cfg(feature = "gpu")]
+#[test]
+fn every_recorded_run_is_reproduced_by_the_gpu_kernel() {
+    const TEST: &str = "every_recorded_run_is_reproduced_by_the_gpu_kernel";
+    if !polychron::gmf_gpu::adapters().iter().any(|adapter| adapter.name.contains("llvmpipe")) {
+        return polychron_tests::skip(TEST, "no lavapipe, Vulkan in software");
+    }
+    let devices = Devices::default().only(Some("llvmpipe".to_owned()));
+    every_recorded_run_is_reproduced_on("gpu", &devices);
 }
 
 fn stepped_case() -> GoldenCase {

@@ -22,7 +22,7 @@ struct Need {
 }
 
 /// Asked by what works, not by what is installed, so that any Linux and any way of installing do.
-const NEEDS: [Need; 8] = [
+const NEEDS: [Need; 9] = [
     Need {
         what: "a C compiler",
         why: "links every Rust program, builds hardtarget's C library",
@@ -82,6 +82,13 @@ const NEEDS: [Need; 8] = [
         apt: &["libclang-dev"],
         for_python: false,
         present: has_libclang,
+    },
+    Need {
+        what: "Vulkan in software (lavapipe)",
+        why: "runs the shaders of the GPU kernel where there is no GPU",
+        apt: &["mesa-vulkan-drivers", "libvulkan1"],
+        for_python: false,
+        present: has_lavapipe,
     },
 ];
 
@@ -206,6 +213,20 @@ fn has_libclang(sh: &Shell) -> bool {
         name.starts_with("libclang.so")
             || name.starts_with("libclang-") && !name.starts_with("libclang-cpp")
     })
+}
+
+/// Whether the loader of Vulkan and Mesa's driver in software are in one of the places where
+/// distributions put them.
+fn has_lavapipe(sh: &Shell) -> bool {
+    let files = |dir: &Path| sh.read_dir(dir).unwrap_or_default();
+    let arch = format!("/usr/lib/{}-linux-gnu", std::env::consts::ARCH);
+    let named = |dirs: &[&str], start: &str| {
+        dirs.iter()
+            .flat_map(|dir| files(Path::new(dir)))
+            .any(|path| path.file_name().unwrap_or_default().to_string_lossy().starts_with(start))
+    };
+    named(&[&arch, "/usr/lib", "/usr/lib64"], "libvulkan.so.1")
+        && named(&["/usr/share/vulkan/icd.d", "/etc/vulkan/icd.d"], "lvp_icd")
 }
 
 /// Whether a C program compiles and links with these libraries.

@@ -17,8 +17,10 @@ use crate::{bench, python, setup};
 /// The variable that names the file of skipped tests; `polychron_tests::skip` writes it.
 const SKIPS_VAR: &str = "POLYCHRON_SKIPS";
 
-/// All packages but `pm-mpi`, which is tested once under each MPI: [`with_each_mpi`].
-const WITHOUT_MPI: [&str; 3] = ["--workspace", "--exclude", "pm-mpi"];
+/// All packages but `pm-mpi`, which is tested once under each MPI: [`with_each_mpi`]; with the kernel
+/// that is off by default.
+const WITHOUT_MPI: [&str; 5] =
+    ["--workspace", "--exclude", "pm-mpi", "--features", "polychron-tests/gpu,polychron-cli/gpu"];
 
 /// The MPIs under which `pm-mpi` is tested: name, folder below `target`, Debian's compiler wrapper.
 const MPIS: [[&str; 3]; 2] =

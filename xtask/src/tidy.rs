@@ -14,14 +14,14 @@ const LAYERS: [&[&str]; 8] = [
     &["jobdiv", "gtimer-core", "digital-rf", "xtask"],
     &["pm-api", "gmf-api", "shm-times", "worker-process"],
     &["gmf-conformance", "pm-conformance"],
-    &["gmf-cpu", "pm-mpi", "pm-proc", "pm-threads"],
+    &["gmf-cpu", "gmf-gpu", "pm-mpi", "pm-proc", "pm-threads"],
     &["gmf-pipeline", "param-sweep"],
     &["polychron"],
     &["polychron-cli", "polychron-bench", "polychron-tests"],
 ];
 
 /// Backends, which only the umbrella and what stands above it may name.
-const BACKENDS: [&str; 4] = ["gmf-cpu", "pm-mpi", "pm-proc", "pm-threads"];
+const BACKENDS: [&str; 5] = ["gmf-cpu", "gmf-gpu", "pm-mpi", "pm-proc", "pm-threads"];
 
 /// Fails with every fault that it finds.
 pub(crate) fn tidy(sh: &Shell) -> anyhow::Result<()> {

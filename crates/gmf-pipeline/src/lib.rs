@@ -75,7 +75,7 @@ pub use gmf_file::{GmfFile, PeakRow};
 pub use gmf_folder::{GmfAxes, GmfData, GmfFolder, GmfReadError, GmfSeries, OptimizedPeak};
 pub use gmf_part::GmfPart;
 pub use inventory::{DoubleFile, Inventory};
-pub use kernels::{KernelChoice, KernelSet, ReferenceKernels};
+pub use kernels::{Devices, KernelChoice, KernelSet, ReferenceKernels};
 pub use plan::{AnalysisPlan, FileTask};
 pub use record::{Difference, RunRecord};
 pub use run::{Event, RunControl, RunReport};

@@ -24,7 +24,7 @@ pub(crate) fn run(args: &AnalyzeArgs) -> anyhow::Result<()> {
     let started = Instant::now();
     let (job, launched) = job::job(&args.job, args.parallel.is_mpi(&args.job))?;
     let mut analysis = analysis(args)?;
-    let kernel = kernel(args, &analysis)?;
+    let kernel = kernel(args, &analysis, job)?;
     analysis.kernel = Some(kernel.clone());
     let plan = analysis.plan().map_err(|error| match error {
         error @ AnalysisError::Parameters(_) => anyhow::Error::new(error).context(files(args)),
@@ -185,7 +185,17 @@ fn analysis(args: &AnalyzeArgs) -> anyhow::Result<Analysis> {
     Ok(analysis)
 }
 
-fn kernel(args: &AnalyzeArgs, analysis: &Analysis) -> anyhow::Result<KernelChoice> {
+/// The kernel, on a device that is known to be there if it needs one.
+fn kernel(args: &AnalyzeArgs, analysis: &Analysis, job: Job) -> anyhow::Result<KernelChoice> {
+    let choice = kernel_by_name(args, analysis)?;
+    #[cfg(feature = "gpu")]
+    let choice = crate::gpu::on_device(choice, &args.gpu, analysis.processing.node_gpus, job)?;
+    #[cfg(not(feature = "gpu"))]
+    let _ = job;
+    Ok(choice)
+}
+
+fn kernel_by_name(args: &AnalyzeArgs, analysis: &Analysis) -> anyhow::Result<KernelChoice> {
     if let Some(kernel) = args.implementation {
         return Ok(KernelChoice::new(kernel.name()));
     }

@@ -200,6 +200,9 @@ pub(crate) struct AnalyzeArgs {
     /// Kernel [default: gmf_implementation of the config file, or the first of these]
     #[arg(short, long, value_enum)]
     pub(crate) implementation: Option<KernelArg>,
+    #[cfg(feature = "gpu")]
+    #[command(flatten)]
+    pub(crate) gpu: GpuArgs,
     /// What the zero-frequency term, the measure of the noise, is: |sum of the echo|^2, or
     /// frequency 0 under the first acceleration as hardtarget's C code has it
     #[arg(long = "zero-frequency", value_enum, default_value = "sum")]
@@ -382,11 +385,29 @@ impl ValueEnum for OptimizeArg {
     }
 }
 
+/// Which graphics processor is to be used.
+#[cfg(feature = "gpu")]
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct GpuArgs {
+    /// Graphics adapter for all workers, by its number or a part of its name, as `check gpu` lists
+    /// them [default: worker or job w takes number w modulo node_gpus of the config file]
+    #[arg(long, value_name = "ADAPTER")]
+    pub(crate) gpu: Option<String>,
+    /// Lets adapters in software count, which are slower than the kernel cpu
+    #[arg(long = "gpu-software")]
+    pub(crate) gpu_software: bool,
+}
+
 /// The kernels, with hardtarget's names for its own as aliases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum KernelArg {
     #[cfg(feature = "cpu")]
     Cpu,
+    #[cfg(feature = "gpu")]
+    Gpu,
+    /// A graphics processor if there is one, else the first kernel.
+    #[cfg(feature = "gpu")]
+    Auto,
     Reference,
 }
 
@@ -395,6 +416,10 @@ impl KernelArg {
         match self {
             #[cfg(feature = "cpu")]
             Self::Cpu => "cpu",
+            #[cfg(feature = "gpu")]
+            Self::Gpu => "gpu",
+            #[cfg(feature = "gpu")]
+            Self::Auto => "auto",
             Self::Reference => "reference",
         }
     }
@@ -412,6 +437,10 @@ impl ValueEnum for KernelArg {
         &[
             #[cfg(feature = "cpu")]
             Self::Cpu,
+            #[cfg(feature = "gpu")]
+            Self::Gpu,
+            #[cfg(feature = "gpu")]
+            Self::Auto,
             Self::Reference,
         ]
     }
@@ -422,6 +451,13 @@ impl ValueEnum for KernelArg {
             Self::Cpu => PossibleValue::new("cpu")
                 .aliases(["c", "numpy"])
                 .help("Single precision; also meant by hardtarget's `c` and `numpy`"),
+            #[cfg(feature = "gpu")]
+            Self::Gpu => PossibleValue::new("gpu").aliases(["cuda"]).help(
+                "Single precision on a graphics processor; also meant by hardtarget's `cuda`",
+            ),
+            #[cfg(feature = "gpu")]
+            Self::Auto => PossibleValue::new("auto")
+                .help("gpu where there is a graphics processor, else the first of these"),
             Self::Reference => PossibleValue::new("reference")
                 .help("Double precision, the obvious way: slow, to compare with"),
         })

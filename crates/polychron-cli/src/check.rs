@@ -1,4 +1,4 @@
-//! `polychron check`: what a search of a recording may ask for.
+//! `polychron check`: what a search of a recording may ask for, and of the machine.
 
 use std::path::PathBuf;
 
@@ -20,6 +20,9 @@ pub(crate) struct CheckArgs {
 enum Check {
     /// Says which range gates a recording has, and which gates lie at given ranges
     RangeGates(RangeGatesArgs),
+    /// Says which graphics adapters there are, and whether one computes right and how fast
+    #[cfg(feature = "gpu")]
+    Gpu(crate::gpu::CheckGpuArgs),
 }
 
 #[derive(Debug, Args)]
@@ -49,6 +52,8 @@ pub(crate) struct RangeGatesArgs {
 pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<()> {
     match &args.what {
         Check::RangeGates(args) => range_gates(args),
+        #[cfg(feature = "gpu")]
+        Check::Gpu(args) => crate::gpu::check(args),
     }
 }
 

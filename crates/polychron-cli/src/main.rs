@@ -11,6 +11,8 @@ mod backend;
 mod check;
 mod demo;
 mod files;
+#[cfg(feature = "gpu")]
+mod gpu;
 mod inspect;
 mod interrupt;
 mod job;

@@ -161,7 +161,7 @@ fn parameters_that_cannot_be_used_are_named_with_what_is_allowed() {
         ("min_acceleration", "nan", &["min_acceleration NaN", "widen"]),
         ("max_acceleration", "-300", &["max_acceleration -300"]),
         ("gmf_method", "best", &["'gmf_method'", "'best'", "fgmf, fdpt"]),
-        ("gmf_implementation", "cuda", &["gmf_implementation is 'cuda'", "cpu", "-i"]),
+        ("gmf_implementation", "fpga", &["gmf_implementation is 'fpga'", "cpu", "-i"]),
         ("ipp_offset", "5000", &["no whole coherent integration", "100.2 s", "holds 200000"]),
     ] {
         fs::write(&path, config(key, value)).unwrap();
@@ -215,7 +215,7 @@ fn times_channels_and_jobs_that_cannot_be_are_named_with_those_that_can() {
         (&["--workers", "0"][..], &["--workers", "at least 1"][..]),
         (&["--workers", "all"], &["--workers", "at least 1"]),
         (&["-m", "best"], &["--method", "fgmf, fdpt"]),
-        (&["-i", "cuda"], &["--implementation", "cpu"]),
+        (&["-i", "fpga"], &["--implementation", "cpu"]),
         (&["--optimize=best"], &["--optimize", "continuous"]),
         (&["--job", "1/2", "--idx", "0", "--jobs", "2"], &["--job", "--idx"]),
         (&["--idx", "0"], &["--jobs"]),

@@ -15,6 +15,7 @@
 //! | [`digital_rf`]   | `digital-rf`   | reading and writing recordings                  |           |
 //! | [`gmf`]          | `gmf-api`      | parameters, grids and the reference of the filter |         |
 //! | `gmf_cpu`        | `gmf-cpu`      | the filter on the CPU                           | `cpu`     |
+//! | `gmf_gpu`        | `gmf-gpu`      | the filter on graphics processors               | `gpu`     |
 //! | [`gmf_pipeline`] | `gmf-pipeline` | from recordings to files, on any manager        |           |
 //! | `gtimer_core`    | `gtimer-core`  | timing: stamps, subdivisions, reports           | `timing`  |
 //! | `shm_times`      | `shm-times`    | times that other processes see while they come  | `shared-times` |
@@ -78,11 +79,15 @@ pub use digital_rf;
 pub use gmf_api as gmf;
 #[cfg(feature = "cpu")]
 pub use gmf_cpu;
+#[cfg(feature = "gpu")]
+pub use gmf_gpu;
 pub use gmf_pipeline;
 #[cfg(feature = "timing")]
 pub use gtimer_core;
 pub use jobdiv;
 pub use kernels::Kernels;
+#[cfg(feature = "gpu")]
+pub use kernels::gpu_selection;
 pub use managers::{create_parallel_manager, managers};
 pub use param_sweep;
 pub use pm_api as pm;
