@@ -79,6 +79,7 @@
 //! It neither reads samples nor writes results, see `gmf-pipeline`; what it computes is defined by
 //! `gmf-api`.
 
+#![deny(unsafe_code)] // but in the module `simd::x86`
 #![expect(
     clippy::needless_range_loop,
     reason = "numbers of a transform are counted as in its formula; and an iterator's closure is a \
