@@ -59,14 +59,7 @@ const PROGRAMS: [Program; 2] = [
         times: 1,
         parts: 64 * 19,
         function: Some("search"),
-        limits: &[
-            Limit { operation: "fgmf", most: 99_999 },
-            Limit { operation: "fgmf_every_row", most: 999_999 },
-            Limit { operation: "fgmf_12500", most: 99_999 },
-            Limit { operation: "fgmf_every_row_12500", most: 999_999 },
-            Limit { operation: "fdpt", most: 99_999 },
-            Limit { operation: "fdpt_12500", most: 99_999 },
-        ],
+        limits: &[Limit { operation: "fgmf", most: 88_000 }],
     },
 ];
 
