@@ -24,6 +24,10 @@ const VARIANT: &str = "POLYCHRON_CONFORMANCE_VARIANT";
 
 /// How soon a program has to be over, and everything with it, after what ended it.
 const SOON: Duration = Duration::from_secs(2);
+/// The same for the ranks of an MPI job, which a launcher ends; that of Open MPI takes a second or two.
+const SOON_BY_LAUNCHER: Duration = Duration::from_secs(5);
+/// What the launchers of Open MPI and MPICH leave in the environment of ranks.
+const LAUNCHED: [&str; 2] = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE"];
 /// The most of the machine's load, as threads for each CPU, that is an excuse for being later.
 const MOST_LOAD: f64 = 5.0;
 
@@ -37,7 +41,9 @@ fn soon() -> Duration {
     };
     let n_threads = number(0).into_iter().chain(number(3)).fold(0.0, f64::max);
     let n_cpus = thread::available_parallelism().map_or(1, usize::from);
-    SOON.mul_f64((n_threads / n_cpus as f64).clamp(1.0, MOST_LOAD))
+    let is_launched = LAUNCHED.iter().any(|name| env::var_os(name).is_some());
+    let soon = if is_launched { SOON_BY_LAUNCHER } else { SOON };
+    soon.mul_f64((n_threads / n_cpus as f64).clamp(1.0, MOST_LOAD))
 }
 
 /// A program that can be started.
