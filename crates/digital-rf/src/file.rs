@@ -78,8 +78,8 @@ pub(crate) struct DataFile {
     pub(crate) blocks: Vec<FileBlock>,
     data: Dataset,
     num_subchannels: usize,
-    /// All rows of a file that is not contiguous: its chunk is usually the whole file, so that
-    /// reading any of it inflates all of it.
+    /// All rows of a file that does not hold them as they are: its chunk is usually the whole file,
+    /// so that reading any of it inflates all of it.
     inflated: OnceLock<Vec<u8>>,
     /// Held while inflating, so that threads that share the channel do it once.
     inflating: Mutex<()>,
@@ -113,6 +113,7 @@ impl DataFile {
             }
         })?;
         data.check_size()?;
+        let data = data.seen_through()?;
         // Every block has at least one row.
         let index_bytes = (rows as u64 + 1).saturating_mul(16);
         let index = file.dataset("rf_data_index")?.with_limit(index_bytes).read::<u64>()?;

@@ -22,6 +22,9 @@ pub(super) type Attrs = BTreeMap<String, AttrValue>;
 pub(super) enum Storage {
     /// In one piece, at this byte of the file.
     Contiguous { address: u64 },
+    /// In pieces of so many rows each, as they are, at these bytes of the file; see
+    /// [`Chunks::pieces`].
+    Pieces { rows: usize, addresses: Arc<[u64]> },
     /// In chunks of this shape.
     Chunked { chunk: Vec<usize> },
     /// Somewhere else, or nowhere: then they are all the fill value.

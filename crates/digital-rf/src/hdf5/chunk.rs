@@ -135,6 +135,24 @@ impl Chunks {
         Ok(held)
     }
 
+    /// Where the chunks lie, in the order of their rows, when they hold whole rows as they are and
+    /// none is missing; `None` otherwise.
+    pub(super) fn pieces(&self, grid: Grid<'_>, file_len: u64) -> Result<Option<Vec<u64>>, Cause> {
+        let chunk_bytes = grid.chunk_bytes()?;
+        let (rows, rows_per_chunk) = (grid.shape[0], grid.chunk[0]);
+        let as_it_is = |(k, chunk): (usize, &StoredChunk)| {
+            chunk.offset.first() == k.checked_mul(rows_per_chunk).as_ref()
+                && chunk.offset[1..].iter().all(|&at| at == 0)
+                && (0..self.filters.len()).all(|k| k < 32 && chunk.skipped_filters >> k & 1 == 1)
+                && chunk.len == chunk_bytes as u64
+                && chunk.address.checked_add(chunk.len).is_some_and(|end| end <= file_len)
+        };
+        let whole = self.stored.len() == rows.div_ceil(rows_per_chunk)
+            && grid.chunk[1..] == grid.shape[1..]
+            && self.stored.iter().enumerate().all(as_it_is);
+        Ok(whole.then(|| self.stored.iter().map(|chunk| chunk.address).collect()))
+    }
+
     /// All bytes, when they are one chunk; `None` when they are not.
     pub(super) fn read_as_one(
         &self,

@@ -181,9 +181,30 @@ impl Dataset {
         &self.description.element
     }
 
-    /// Whether the elements lie in the file as they are, in one piece.
+    /// Whether the elements lie in the file as they are, in one piece, or as it is known of
+    /// [`Dataset::seen_through`] in pieces.
     pub fn is_contiguous(&self) -> bool {
-        matches!(self.description.storage, Storage::Contiguous { .. })
+        matches!(self.description.storage, Storage::Contiguous { .. } | Storage::Pieces { .. })
+    }
+
+    /// The same dataset, knowing where its rows lie if its chunks are whole rows without filters, as
+    /// those of a recording that is neither compressed nor checked: rows are then read from the file
+    /// without reading the chunk around them.
+    ///
+    /// # Errors
+    ///
+    /// [`Hdf5Error::Read`] if the chunks make no sense.
+    pub fn seen_through(mut self) -> Result<Self, Hdf5Error> {
+        if let Storage::Chunked { chunk } = &self.description.storage
+            && !self.shape().is_empty()
+        {
+            let pieces = self.chunks()?.pieces(self.grid(chunk), self.access.len());
+            if let Some(addresses) = pieces.map_err(|e| self.read_error(e))? {
+                let rows = chunk[0];
+                self.description.storage = Storage::Pieces { rows, addresses: addresses.into() };
+            }
+        }
+        Ok(self)
     }
 
     /// Bytes of one row, which is everything but the first dimension.
@@ -234,7 +255,7 @@ impl Dataset {
             return Ok(());
         }
         let limit = match &self.description.storage {
-            Storage::Contiguous { .. } => self.access.len(),
+            Storage::Contiguous { .. } | Storage::Pieces { .. } => self.access.len(),
             Storage::Other => free,
             Storage::Chunked { chunk } => {
                 let chunks = self.chunks()?;
@@ -286,6 +307,20 @@ impl Dataset {
                 self.access
                     .read_exact_at(buf, address.saturating_add(offset))
                     .map_err(|e| self.read_error(e.into()))
+            }
+            Storage::Pieces { rows: per_piece, addresses } => {
+                let row_bytes = self.row_bytes();
+                let (mut row, mut rest) = (rows.start, buf);
+                while !rest.is_empty() {
+                    let (piece, in_piece) = (row / per_piece, row % per_piece);
+                    let n = (per_piece - in_piece).min(rows.end - row);
+                    let (now, later) = rest.split_at_mut(n * row_bytes);
+                    let address = addresses[piece] + (in_piece * row_bytes) as u64;
+                    let read = self.access.read_exact_at(now, address);
+                    read.map_err(|e| self.read_error(e.into()))?;
+                    (row, rest) = (row + n, later);
+                }
+                Ok(())
             }
             Storage::Chunked { chunk } => {
                 let chunks = self.chunks()?;
