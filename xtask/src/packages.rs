@@ -29,6 +29,11 @@ pub(crate) fn workspace(sh: &Shell) -> &'static [&'static str] {
 /// Whether there is an MPI to build with: the compiler wrapper that `MPICC` names, or `mpicc`.
 pub(crate) fn has_mpi(sh: &Shell) -> bool {
     let wrapper = std::env::var("MPICC").unwrap_or_else(|_| "mpicc".to_owned());
+    has_wrapper(sh, &wrapper)
+}
+
+/// Whether an MPI's compiler wrapper of this name is there.
+pub(crate) fn has_wrapper(sh: &Shell, wrapper: &str) -> bool {
     cmd!(sh, "{wrapper} -show").quiet().ignore_stdout().ignore_stderr().run().is_ok()
 }
 

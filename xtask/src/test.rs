@@ -7,9 +7,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use xshell::{Shell, cmd};
+use xshell::Shell;
 
-use crate::packages::{root, target_dir};
+use crate::packages::{has_wrapper, target_dir};
 use crate::steps::step;
 use crate::tally::{Tally, without_colours};
 use crate::{bench, python, setup};
@@ -17,27 +17,20 @@ use crate::{bench, python, setup};
 /// The variable that names the file of skipped tests; `polychron_tests::skip` writes it.
 const SKIPS_VAR: &str = "POLYCHRON_SKIPS";
 
-/// All packages but `pm-mpi`, which is tested once under each MPI: [`with_each_mpi`], and `gmf-gpu`,
-/// which is not finished: `cargo test -p gmf-gpu`.
-const WITHOUT_MPI: [&str; 5] = ["--workspace", "--exclude", "pm-mpi", "--exclude", "gmf-gpu"];
+/// All packages but `pm-mpi`, which is tested once under each MPI: [`with_each_mpi`].
+const WITHOUT_MPI: [&str; 3] = ["--workspace", "--exclude", "pm-mpi"];
 
-/// The MPIs under which `pm-mpi` is tested: name, folder below `target`, Debian's compiler wrapper.
-const MPIS: [[&str; 3]; 2] =
-    [["Open MPI", "open-mpi", "mpicc.openmpi"], ["MPICH", "mpich", "mpicc.mpich"]];
+/// The MPIs under which `pm-mpi` is tested: name, folder below `target` (none: `target` itself),
+/// Debian's compiler wrapper.
+const MPIS: [[&str; 3]; 2] = [["Open MPI", "", "mpicc.openmpi"], ["MPICH", "mpich", "mpicc.mpich"]];
 
-/// What is tested under each MPI: `pm-mpi`, and the command on ranks, with no more than it needs.
-const UNDER_MPI: [&[&str]; 2] = [
-    &["-p", "pm-mpi"],
-    &[
-        "-p",
-        "polychron-cli",
-        "--no-default-features",
-        "--features",
-        "mpi,cpu,sweep,shared-times",
-        "--test",
-        "mpi",
-    ],
-];
+/// What the command does with what has to be asked for: the feature, and the tests that need it.
+///
+/// All packages are named, and so everything that they share with the other tests is not built once
+/// more with other features.
+const ASKED_FOR: [[&str; 2]; 3] =
+    [["polychron-cli/gpu", "gpu"], ["polychron-tests/gpu", "golden"], [MPI_FEATURE, "mpi"]];
+const MPI_FEATURE: &str = "polychron-cli/mpi";
 
 /// How long output may still come after `cargo` has ended, from a process that a test left behind.
 const LEFT_BEHIND: Duration = Duration::from_secs(10);
@@ -89,6 +82,13 @@ pub(crate) fn test(
         step("benchmarks, once each", || cargo(sh, &args, &vars, &mut tally))?;
     }
 
+    if !mpi && args.is_empty() {
+        let wrapper = MPIS.map(|[_, _, wrapper]| wrapper).into_iter().find(|w| has_wrapper(sh, w));
+        if wrapper.is_none() {
+            tally.take_skips("the command under MPI\tno mpicc\n");
+        }
+        step("tests of what has to be asked for", || asked_for(sh, wrapper, &vars, &mut tally))?;
+    }
     if mpi || args.is_empty() {
         with_each_mpi(sh, args, &vars, &mut tally, mpi)?;
     }
@@ -101,9 +101,30 @@ pub(crate) fn test(
     Ok(summary.passed)
 }
 
+/// Tests the command with each feature that is not there unless asked for: with `MPICC` being
+/// `wrapper`, or without MPI.
+fn asked_for(
+    sh: &Shell,
+    wrapper: Option<&str>,
+    vars: &[(&str, OsString)],
+    tally: &mut Tally,
+) -> anyhow::Result<()> {
+    let mut vars = vars.to_vec();
+    vars.extend(wrapper.map(|wrapper| ("MPICC", wrapper.into())));
+    let wanted =
+        ASKED_FOR.iter().filter(|[feature, _]| wrapper.is_some() || *feature != MPI_FEATURE);
+    let begin = ["test", "--no-fail-fast"].into_iter().chain(WITHOUT_MPI);
+    let args: Vec<&str> = begin
+        .chain(wanted.flat_map(|[feature, test]| ["--features", feature, "--test", test]))
+        // The recorded cases have been computed with these.
+        .chain(["--", "--skip", "by_the_cpu_kernel", "--skip", "by_the_reference"])
+        .collect();
+    cargo(sh, &args, &vars, tally)
+}
+
 /// Tests what has to do with MPI once under each MPI, each in a target directory of its own: what is
-/// built with one does not run under the other. Arguments are for the tests of `pm-mpi`, alone then;
-/// `alone` says that nothing else is tested.
+/// built with one does not run under the other. Arguments are for the tests of `pm-mpi`; `alone` says
+/// that nothing else is tested, so that the command is tested here, too.
 fn with_each_mpi(
     sh: &Shell,
     args: &[String],
@@ -111,21 +132,21 @@ fn with_each_mpi(
     tally: &mut Tally,
     alone: bool,
 ) -> anyhow::Result<()> {
-    let mut is_first = true;
     for [name, folder, wrapper] in MPIS {
-        if cmd!(sh, "{wrapper} -show").quiet().ignore_stdout().ignore_stderr().run().is_err() {
+        if !has_wrapper(sh, wrapper) {
             tally.take_skips(&format!("pm-mpi under {name}\tno {wrapper}\n"));
             continue;
         }
-        let target = root().join("target").join(folder);
+        let target = target_dir(sh)?.join(folder);
         let mut vars = vars.to_vec();
         vars.extend([("MPICC", wrapper.into()), ("CARGO_TARGET_DIR", target.into_os_string())]);
-        // In a run of everything the command is tested under the first MPI that is there: to build it
-        // takes minutes, and what differs between MPIs is in `pm-mpi`.
-        let with_command = args.is_empty() && (alone || std::mem::take(&mut is_first));
-        let runs = if with_command { &UNDER_MPI[..] } else { &UNDER_MPI[..1] };
+        let command: &[&str] = &["-p", "polychron-cli", "--features", "mpi", "--test", "mpi"];
+        let runs = [&["-p", "pm-mpi"], command];
+        // In a run of everything the command was tested under the first MPI that is there: what
+        // differs between MPIs is in `pm-mpi`.
+        let n_runs = if args.is_empty() && alone { 2 } else { 1 };
         step(&format!("tests under {name}"), || {
-            runs.iter().try_for_each(|run| {
+            runs[..n_runs].iter().try_for_each(|run| {
                 let begin = ["test", "--no-fail-fast"].into_iter();
                 let all: Vec<&str> = begin.chain(run.iter().copied()).chain(strs(args)).collect();
                 cargo(sh, &all, &vars, tally)

@@ -271,3 +271,42 @@ fn a_file_is_amended_with_all_that_was_in_it() {
     let error = FileWriter::amend(dir.path().join("none.h5")).unwrap_err();
     assert!(error.is_not_found(), "{error}");
 }
+
+/// Rows of chunks that are stored as they are come from where they lie; those of all others as
+/// before.
+#[test]
+fn rows_are_read_from_chunks_that_are_stored_as_they_are() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("chunks.h5");
+    let values: Vec<u16> = (0..23 * 3).collect();
+    let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+    let plain = DatasetOptions { chunk: Some(vec![5, 3]), ..Default::default() };
+    let kinds = [
+        ("one", DatasetOptions { chunk: Some(vec![23, 3]), ..plain.clone() }, true),
+        ("many", plain.clone(), true),
+        ("whole", DatasetOptions::default(), true),
+        ("narrow", DatasetOptions { chunk: Some(vec![5, 2]), ..plain.clone() }, false),
+        ("deflated", DatasetOptions { deflate: Some(1), ..plain.clone() }, false),
+        ("summed", DatasetOptions { fletcher32: true, ..plain }, false),
+    ];
+    let mut file = FileWriter::create(&path).unwrap();
+    for (name, options, _) in &kinds {
+        file.write(name, &[23, 3], &values, options).unwrap();
+    }
+    file.publish(Publish::New).unwrap();
+    let file = File::open(&path).unwrap();
+    for (name, _, as_they_are) in kinds {
+        let dataset = file.dataset(name).unwrap().seen_through().unwrap();
+        assert_eq!(dataset.is_contiguous(), as_they_are, "{name}");
+        assert_eq!(dataset.read_bytes().unwrap(), bytes, "{name}");
+        for start in 0..23 {
+            for end in start..=23 {
+                let mut rows = vec![0xee; (end - start) * 6];
+                dataset.read_rows_into(start, &mut rows).unwrap();
+                assert_eq!(rows, bytes[start * 6..end * 6], "{name}, rows {start} to {end}");
+            }
+        }
+        let beyond = dataset.read_rows_into(20, &mut [0; 4 * 6]);
+        assert!(matches!(beyond, Err(Hdf5Error::Shape { .. })), "{name}");
+    }
+}
