@@ -29,11 +29,12 @@ fn powers_of_two_scale_exactly() {
 }
 
 #[test]
-fn batches_and_silence_and_wrong_shapes() {
-    let Some(kernel) = lavapipe("batches_and_silence_and_wrong_shapes") else { return };
+fn batches_and_silence_and_wrong_input() {
+    let Some(kernel) = lavapipe("batches_and_silence_and_wrong_input") else { return };
     gmf_conformance::batches_equal_single_executions(&kernel);
     gmf_conformance::silence_has_no_index(&kernel);
     gmf_conformance::refuses_wrong_shapes(&kernel);
+    gmf_conformance::refuses_what_is_not_finite(&kernel);
 }
 
 /// Lengths that the random cases do not have: the recorded ones, whose rows are skipped in levels,
