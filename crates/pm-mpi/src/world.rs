@@ -41,6 +41,8 @@ pub(crate) const PIECE: usize = 1 << 30;
 const SPIN: Duration = Duration::from_micros(100);
 /// For how long one who waits sleeps at most before looking again.
 const NAP: Duration = Duration::from_millis(5);
+/// For how long the launcher is given to pass on why the job ends.
+const LAST_WORDS: Duration = Duration::from_millis(50);
 /// For how long the thread that looks for letters sleeps at most, where some come from other hosts,
 /// and where all who write also ring.
 const DOZE: Duration = Duration::from_millis(1);
@@ -227,7 +229,14 @@ pub(crate) fn at_exit(status: i32) {
         if size > 1 || status == 0 {
             let work = if n_open > 0 { " in the middle of a run" } else { "" };
             complain(&format!("rank {rank} of {size} ended with status {status}{work}"));
-            in_mpi(|| world.mail.abort(if status == 0 { 1 } else { status }));
+            // Where this is the last that a launcher hears, as that of MPICH, it may end before it
+            // has passed on what it was told.
+            thread::sleep(LAST_WORDS);
+            // Of all ranks there are: for those MPICH asks its launcher, which ends with the status.
+            // For another communicator it tells the ranks, which then end one by one, and the code
+            // of the job is the status, 1 or a signal by what the launcher happens to see first.
+            let all = SimpleCommunicator::world();
+            in_mpi(|| all.abort(if status == 0 { 1 } else { status }));
         }
         if n_open > 0 {
             // Threads may be in MPI, so it cannot be ended; there is nobody who would wait.
