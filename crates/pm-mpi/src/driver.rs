@@ -8,15 +8,15 @@ use pm_api::backend::{
 };
 use pm_api::{FailureKind, LostWorker};
 
-use crate::mail::{Body, Inbox, Letter, Port};
+use crate::mail::{About, Body, Inbox, Letter, Port};
 use crate::mailbox::Mailbox;
+use crate::team::Team;
 use crate::worker::encoded;
-use crate::world::World;
 
 /// Hands out the chunks of one run.
 pub(crate) struct Driver {
-    pub(crate) world: &'static World,
-    pub(crate) number: u64,
+    pub(crate) team: Arc<Team>,
+    pub(crate) number: About,
     pub(crate) run: Run,
     pub(crate) queue: ChunkQueue,
     pub(crate) inbox: Arc<Inbox>,
@@ -66,20 +66,22 @@ impl Driver {
     }
 
     fn tell_watchers(&self, body: &Body, payload: &[u8]) {
-        for other in 1..self.world.size {
-            self.world.post(other, self.number, Port::Watcher, body.clone(), payload);
+        for other in 1..self.team.size() {
+            self.team.post(other, self.number, Port::Watcher, body.clone(), payload);
         }
     }
 
     /// Waits until all ranks have scattered the run, and makes sure that it is the same one.
     fn await_others(&mut self) -> Result<(), String> {
         let expected = (self.run.task_name(), self.run.n_tasks(), self.seats.len());
-        let mut missing = self.world.size - 1;
+        let mut missing = self.team.size() - 1;
         let mut error = None;
-        let (world, inbox) = (self.world, Arc::clone(&self.inbox));
+        let (world, inbox) = (self.team.world, Arc::clone(&self.inbox));
         while missing > 0 {
             let letter = world.wait(&inbox, None, |letters| letters.pop_front());
             let Some(Letter { source, body, .. }) = letter else { continue };
+            // Who ends elsewhere has no part in it.
+            let Some(source) = self.team.number_of(source) else { continue };
             match body {
                 Body::Hello { task, n_tasks, n_workers } => {
                     missing -= 1;
@@ -102,8 +104,8 @@ impl Driver {
         }
         let Some(error) = error else { return Ok(()) };
         // The workers that wait are let go.
-        for rank in 0..self.world.size {
-            self.world.post(rank, self.number, Port::Worker, Body::NoMore, &[]);
+        for rank in 0..self.team.size() {
+            self.team.post(rank, self.number, Port::Worker, Body::NoMore, &[]);
         }
         Err(error)
     }
@@ -113,16 +115,16 @@ impl Driver {
         loop {
             if !told_cancel && self.run.cancel_token().is_cancelled() {
                 told_cancel = true;
-                let n_ranks = if self.is_shared { self.world.size } else { self.seats.len() };
+                let n_ranks = if self.is_shared { self.team.size() } else { self.seats.len() };
                 for rank in 1..n_ranks {
-                    self.world.post(rank, self.number, Port::Server, Body::Cancel, &[]);
+                    self.team.post(rank, self.number, Port::Server, Body::Cancel, &[]);
                 }
             }
             let wake_at = self.hand_out();
             if self.seats.iter().all(|seat| seat.has_ended) {
                 return;
             }
-            let (world, inbox) = (self.world, Arc::clone(&self.inbox));
+            let (world, inbox) = (self.team.world, Arc::clone(&self.inbox));
             if let Some(letter) = world.wait(&inbox, wake_at, |letters| letters.pop_front()) {
                 self.take_in(letter);
             }
@@ -146,12 +148,12 @@ impl Driver {
                     wake_at = wake_at.into_iter().chain(at).min();
                     if !self.seats[rank].is_idle {
                         self.seats[rank].is_idle = true;
-                        self.world.post(rank, self.number, Port::Worker, Body::Idle, &[]);
+                        self.team.post(rank, self.number, Port::Worker, Body::Idle, &[]);
                     }
                 }
                 Take::Done => {
                     self.seats[rank].is_done = true;
-                    self.world.post(rank, self.number, Port::Worker, Body::NoMore, &[]);
+                    self.team.post(rank, self.number, Port::Worker, Body::NoMore, &[]);
                 }
             }
         }
@@ -166,8 +168,10 @@ impl Driver {
             Ok(Vec::new())
         } else {
             let encode = || encoded(|| self.run.encode_params(indices.clone()));
-            let (params, arrays) = self.world.by_reference(encode);
-            self.world.give(rank, &arrays);
+            let world = self.team.world;
+            let (params, arrays) = world.by_reference(encode);
+            // Only where the team is all ranks are there any.
+            world.give(rank, &arrays);
             params
         };
         match params {
@@ -176,7 +180,7 @@ impl Driver {
                 let (start, end, attempt) = (indices.start, indices.end, ticket.attempt());
                 let body = Body::Chunk { start, end, attempt, limit };
                 self.seats[rank].ticket = Some(ticket);
-                self.world.post(rank, self.number, Port::Worker, body, &params);
+                self.team.post(rank, self.number, Port::Worker, body, &params);
             }
             Err(fault) => {
                 if !self.seats[rank].has_model {
@@ -191,7 +195,8 @@ impl Driver {
     }
 
     fn take_in(&mut self, letter: Letter) {
-        let Letter { source: rank, body, payload } = letter;
+        let Letter { source, body, payload } = letter;
+        let Some(rank) = self.team.number_of(source) else { return };
         match body {
             Body::CancelAsked => self.run.cancel_token().cancel(),
             Body::Built => {

@@ -44,6 +44,9 @@ pub enum MpiError {
     /// The tasks of this program are not what they should be.
     #[error("{0}")]
     Tasks(String),
+    /// The ranks serve rank 0, which alone has managers, of all of them.
+    #[error("the ranks of this job serve rank 0, and a part of them has no manager of its own")]
+    Served,
     /// MPI cannot be begun any more, because the process is about to end.
     #[error("MPI is over in this process")]
     Over,

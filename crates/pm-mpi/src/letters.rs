@@ -14,7 +14,7 @@ use pm_api::backend::{Call, CallKind, check_calls};
 use pm_api::{Peers as _, PeersError};
 
 use crate::MpiPeers;
-use crate::mail::Body;
+use crate::mail::{About, Body};
 use crate::peers::{State, usize};
 use crate::world::{PIECE, in_mpi, rank_of};
 
@@ -121,7 +121,9 @@ impl MpiPeers {
     fn tag(&self) -> Tag {
         const N_TAGS: u64 = 32_000;
         // Every MPI has tags up to 32767.
-        Tag::try_from(16 + (self.group ^ (self.group >> 31)) % N_TAGS).unwrap_or(16)
+        let About { group, run } = self.about;
+        let mixed = group ^ (group >> 31) ^ run.wrapping_mul(31);
+        Tag::try_from(16 + mixed % N_TAGS).unwrap_or(16)
     }
 
     pub(crate) fn send(&self, to: usize, bytes: &[u8]) {

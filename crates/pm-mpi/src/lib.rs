@@ -44,6 +44,8 @@
 //!   ([`MpiError::ForeignLauncher`]).
 //! - Rank 0 hands out the chunks, and has a worker as well. Workers that have the run need not be
 //!   sent its parameters.
+//! - A part of the ranks is a group by [`MpiPeers::split`], and has runs of its own by
+//!   [`MpiManager::of`].
 //! - A rank has threads beside the program's own, so MPI is begun with `MPI_THREAD_MULTIPLE`; one of
 //!   them takes in letters while nobody waits for one.
 //!
@@ -68,6 +70,7 @@ mod program;
 mod raw;
 mod reduce;
 mod shared;
+mod team;
 mod worker;
 mod world;
 

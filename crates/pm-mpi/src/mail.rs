@@ -8,13 +8,23 @@ use pm_api::CancelToken;
 use pm_api::backend::Fault;
 use serde::{Deserialize, Serialize};
 
-/// Numbers from here on are groups of their own, below are runs; 0 is for the ranks as such.
-pub(crate) const GROUPS: u64 = 1 << 63;
+/// What a letter is about: a run of the managers of a group, or, with number 0, the group itself.
+/// Group 0 is all ranks, which is there from the beginning to the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(crate) struct About {
+    pub(crate) group: u64,
+    pub(crate) run: u64,
+}
+
+impl About {
+    /// The ranks as such.
+    pub(crate) const RANKS: Self = Self { group: 0, run: 0 };
+}
 
 /// Who of a run a letter is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) enum Port {
-    /// The rank as a whole, of run 0.
+    /// The rank as a whole, of [`About::RANKS`].
     Server,
     /// Who hands out the chunks, on rank 0.
     Driver,
@@ -30,7 +40,7 @@ pub(crate) enum Port {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum Body {
     /// To a server: a run begins, whose arguments are the payload.
-    Begin { run: u64, task: String, n_workers: usize, seed: u64 },
+    Begin { run: About, task: String, n_workers: usize, seed: u64 },
     /// To a rank that serves: an array, in memory of the sender by its process and descriptor, or
     /// else its bytes are the payload.
     Share { id: u64, place: Option<(u32, i32)> },
@@ -133,13 +143,13 @@ impl Inbox {
 /// All boxes of a rank.
 #[derive(Debug, Default)]
 pub(crate) struct Boxes {
-    inboxes: HashMap<(u64, Port), Arc<Inbox>>,
+    inboxes: HashMap<(About, Port), Arc<Inbox>>,
     /// The runs that this rank takes part in now, and what cancels them.
-    open: HashMap<u64, Option<CancelToken>>,
-    /// The last run that this rank took part in; numbers grow.
-    newest: u64,
+    open: HashMap<About, Option<CancelToken>>,
+    /// The last run of each group that this rank took part in; numbers grow.
+    newest: HashMap<u64, u64>,
     /// Runs that were cancelled before they began here.
-    cancelled: HashSet<u64>,
+    cancelled: HashSet<About>,
     /// Groups that were closed.
     closed: HashSet<u64>,
     /// Ranks that have come to their end.
@@ -152,30 +162,36 @@ impl Boxes {
     }
 
     /// The box of a port, unless its run or group is over.
-    pub(crate) fn inbox(&mut self, run: u64, port: Port) -> Option<Arc<Inbox>> {
-        let is_over = if run >= GROUPS {
-            self.closed.contains(&run)
+    pub(crate) fn inbox(&mut self, about: About, port: Port) -> Option<Arc<Inbox>> {
+        let is_over = if about.run == 0 {
+            self.closed.contains(&about.group)
         } else {
-            run != 0 && run <= self.newest && !self.open.contains_key(&run)
+            !self.is_to_come(about) && !self.open.contains_key(&about)
         };
-        (!is_over).then(|| Arc::clone(self.inboxes.entry((run, port)).or_default()))
+        (!is_over).then(|| Arc::clone(self.inboxes.entry((about, port)).or_default()))
+    }
+
+    /// Whether this rank has not taken part in a run yet.
+    fn is_to_come(&self, about: About) -> bool {
+        self.newest.get(&about.group).is_none_or(|newest| about.run > *newest)
     }
 
     /// Takes part in a run from now on, or goes on to with another token. Whether it was cancelled
     /// already.
-    pub(crate) fn open(&mut self, run: u64, token: Option<&CancelToken>) -> bool {
-        self.newest = self.newest.max(run);
+    pub(crate) fn open(&mut self, run: About, token: Option<&CancelToken>) -> bool {
+        let newest = self.newest.entry(run.group).or_default();
+        *newest = run.run.max(*newest);
         self.open.insert(run, token.cloned());
         self.cancelled.remove(&run)
     }
 
-    pub(crate) fn close(&mut self, run: u64) {
-        if run >= GROUPS {
-            self.closed.insert(run);
+    pub(crate) fn close(&mut self, about: About) {
+        if about.run == 0 {
+            self.closed.insert(about.group);
         }
-        self.open.remove(&run);
-        self.cancelled.remove(&run);
-        self.inboxes.retain(|(of, _), _| *of != run);
+        self.open.remove(&about);
+        self.cancelled.remove(&about);
+        self.inboxes.retain(|(of, _), _| *of != about);
     }
 
     pub(crate) fn n_open(&self) -> usize {
@@ -183,7 +199,7 @@ impl Boxes {
     }
 
     /// Notes that a run is cancelled; what is to be cancelled by the caller, without a lock.
-    pub(crate) fn cancel(&mut self, run: u64) -> Option<CancelToken> {
+    pub(crate) fn cancel(&mut self, run: About) -> Option<CancelToken> {
         match self.open.get(&run) {
             Some(Some(token)) => Some(token.clone()),
             // It has not quite begun here.
@@ -192,7 +208,7 @@ impl Boxes {
                 None
             }
             None => {
-                if run > self.newest {
+                if self.is_to_come(run) {
                     self.cancelled.insert(run);
                 }
                 None

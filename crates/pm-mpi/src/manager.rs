@@ -12,10 +12,12 @@ use pm_api::{
 };
 
 use crate::driver::{Driver, Seat};
-use crate::mail::{Body, Inbox, Letter, Port};
+use crate::mail::{About, Body, Inbox, Letter, Port};
 use crate::mailbox::Mailbox;
+use crate::team::Team;
 use crate::worker::{self, Job, encoded};
-use crate::world::{World, world};
+use crate::world::world;
+use crate::{MpiError, MpiPeers};
 
 /// Spreads tasks over the ranks of an MPI job, one worker for each.
 ///
@@ -43,7 +45,7 @@ use crate::world::{World, world};
 #[doc(alias = "MPIParallelManager")]
 #[derive(Debug)]
 pub struct MpiManager {
-    world: &'static World,
+    team: Arc<Team>,
     n_workers: usize,
 }
 
@@ -63,8 +65,9 @@ impl MpiManager {
         }
         let manager = Self::NAME;
         let start = |error| PmError::Start { manager, n_workers, source: Box::new(error) };
-        let world = world().map_err(start)?;
-        Ok(Self { world, n_workers: n_workers.min(world.size) })
+        let team = Arc::new(Team::all(world().map_err(start)?));
+        let n_workers = n_workers.min(team.size());
+        Ok(Self { team, n_workers })
     }
 
     /// Makes a manager of all ranks of the job.
@@ -74,6 +77,37 @@ impl MpiManager {
     /// As [`new`](Self::new).
     pub fn available() -> Result<Self, PmError> {
         Self::new(usize::MAX)
+    }
+
+    /// Makes a manager of the members of a group, for a program that runs on every rank
+    /// ([`init`](crate::init)). All members make it, and scatter its runs in the same order as they
+    /// do those of other managers of this group; who is not a member goes on with work of its own.
+    ///
+    /// The members are the workers, by their ranks in the group, and its first one hands out the
+    /// chunks. The group may go, or its members may meet there, meanwhile.
+    ///
+    /// ```no_run
+    /// # use pm_api::{RunOptions, Scatter as _, Task};
+    /// # fn f<T: Task<Args = (), Param = u64>>() -> Result<(), Box<dyn std::error::Error>> {
+    /// let mpi = pm_mpi::init()?;
+    /// // The even and the odd ranks, each half with tasks of its own.
+    /// let half = mpi.peers().split(mpi.rank() as u64 % 2, 0)?;
+    /// let manager = pm_mpi::MpiManager::of(&half)?;
+    /// let outputs = manager.scatter::<T>((), vec![1, 2, 3], &RunOptions::default())?.gather()?;
+    /// # drop(outputs);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`PmError::Start`] with [`MpiError::Served`] where the ranks serve rank 0.
+    pub fn of(peers: &MpiPeers) -> Result<Self, PmError> {
+        let (manager, n_workers) = (Self::NAME, peers.team.size());
+        if peers.world.is_served() {
+            return Err(PmError::Start { manager, n_workers, source: Box::new(MpiError::Served) });
+        }
+        Ok(Self { team: Arc::clone(&peers.team), n_workers })
     }
 
     /// Makes a manager as `options` say; to be given to
@@ -103,7 +137,7 @@ impl ParallelManager for MpiManager {
     }
 
     fn start(&self, run: Run) -> Result<Box<dyn Running>, PmError> {
-        let world = self.world;
+        let (team, world) = (&self.team, self.team.world);
         if world.is_served() && world.rank > 0 {
             // Part of a task that another thread of a worker took up; tasks scatter serially.
             return SerialManager::new().start(run);
@@ -113,8 +147,8 @@ impl ParallelManager for MpiManager {
             return Err(PmError::NotRegistered { task: run.task_name().to_owned() });
         }
         let n_workers = queue.n_workers();
-        let is_shared = !world.is_served() && world.size > 1;
-        if world.rank == 0 {
+        let is_shared = !world.is_served() && team.size() > 1;
+        if team.rank == 0 {
             // Whoever watches is told here, before the workers begin.
             let _ = run.watch(n_workers);
         }
@@ -133,7 +167,7 @@ impl ParallelManager for MpiManager {
             }
         };
         let token = run.cancel_token();
-        let number = world.number(|number| {
+        let number = team.begin(|number| {
             if world.with_boxes(|boxes| boxes.open(number, Some(token))) {
                 token.cancel();
             }
@@ -145,15 +179,15 @@ impl ParallelManager for MpiManager {
                 for rank in 1..n_workers {
                     let (task, seed) = (run.task_name().to_owned(), run.seed());
                     let begin = Body::Begin { run: number, task, n_workers, seed };
-                    world.post(rank, 0, Port::Server, begin, &args);
+                    world.post(rank, About::RANKS, Port::Server, begin, &args);
                 }
             }
             number
         });
         let mut threads = Vec::new();
-        if world.rank < n_workers {
+        if team.rank < n_workers {
             let job = Job {
-                world,
+                team: Arc::clone(team),
                 run: number,
                 task: run.task_name().to_owned(),
                 args,
@@ -164,8 +198,8 @@ impl ParallelManager for MpiManager {
             };
             threads.push(worker::start(job).map_err(|error| self.start_error(error))?);
         }
-        let line = Line { world, number, threads };
-        if world.rank == 0 {
+        let line = Line { team: Arc::clone(team), number, threads };
+        if team.rank == 0 {
             self.lead(line, run, queue, is_shared)
         } else {
             Ok(Box::new(self.follow(line, run)))
@@ -182,53 +216,44 @@ impl MpiManager {
         queue: ChunkQueue,
         is_shared: bool,
     ) -> Result<Box<dyn Running>, PmError> {
-        let (world, number, n_workers) = (line.world, line.number, queue.n_workers());
-        let inbox = world.inbox(number, Port::Driver);
+        let (team, number, n_workers) = (Arc::clone(&line.team), line.number, queue.n_workers());
+        let inbox = team.inbox(number, Port::Driver);
         let mailbox = Arc::new(Mailbox::new(Arc::clone(&inbox)));
         let woken = Arc::clone(&mailbox);
         let on_cancel = run.cancel_token().on_cancel(move || woken.wake_driver());
         let seats = (0..n_workers).map(|_| Seat::default()).collect();
         let (mine, buffer) = (Arc::clone(&mailbox), run.buffer(n_workers));
-        let driver = Driver {
-            world,
-            number,
-            run,
-            queue,
-            inbox,
-            mailbox,
-            is_shared,
-            seats,
-            lost: Vec::new(),
-        };
+        let driver =
+            Driver { team, number, run, queue, inbox, mailbox, is_shared, seats, lost: Vec::new() };
         let thread = thread::Builder::new().name("pm-mpi-driver".to_owned());
         let thread = thread.spawn(move || driver.drive()).map_err(|e| self.start_error(e))?;
         line.threads.push(thread);
         Ok(Box::new(Leading { line, mailbox: mine, buffer, end: None, _on_cancel: on_cancel }))
     }
 
-    /// Tells rank 0 that this one has come, and hears from it what comes of the run.
+    /// Tells who leads that this one has come, and hears from it what comes of the run.
     fn follow(&self, line: Line, run: Run) -> Following {
-        let (world, number) = (line.world, line.number);
+        let (team, number) = (Arc::clone(&line.team), line.number);
         let (task, n_tasks) = (run.task_name().to_owned(), run.n_tasks());
         let n_workers = self.n_workers.min(n_tasks);
         let n_workers = ChunkQueue::new(&run, self.n_workers).map_or(n_workers, |q| q.n_workers());
-        world.post(0, number, Port::Driver, Body::Hello { task, n_tasks, n_workers }, &[]);
+        team.post(0, number, Port::Driver, Body::Hello { task, n_tasks, n_workers }, &[]);
         let is_over = Arc::new(AtomicBool::new(false));
-        let seen = Arc::clone(&is_over);
+        let (seen, caller) = (Arc::clone(&is_over), Arc::clone(&team));
         let on_cancel = run.cancel_token().on_cancel(move || {
             if !seen.load(Ordering::Acquire) {
-                world.post(0, number, Port::Driver, Body::CancelAsked, &[]);
+                caller.post(0, number, Port::Driver, Body::CancelAsked, &[]);
             }
         });
-        let inbox = world.inbox(number, Port::Watcher);
+        let inbox = team.inbox(number, Port::Watcher);
         Following { line, run, inbox, is_over, end: RunEnd::default(), _on_cancel: on_cancel }
     }
 }
 
 /// What a run has on this rank.
 struct Line {
-    world: &'static World,
-    number: u64,
+    team: Arc<Team>,
+    number: About,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -239,7 +264,7 @@ impl Line {
             // A panic, which would be this crate's own, was printed by its hook.
             let _ended = thread.join();
         }
-        self.world.with_boxes(|boxes| boxes.close(self.number));
+        self.team.world.with_boxes(|boxes| boxes.close(self.number));
     }
 }
 
@@ -291,7 +316,7 @@ struct Following {
 
 impl Following {
     fn letter(&self) -> Letter {
-        let wait = || self.line.world.wait(&self.inbox, None, |letters| letters.pop_front());
+        let wait = || self.line.team.world.wait(&self.inbox, None, |letters| letters.pop_front());
         loop {
             if let Some(letter) = wait() {
                 return letter;
@@ -305,8 +330,8 @@ impl Following {
 
     /// Lets the worker of this rank go, to which rank 0 says nothing any more.
     fn over_without_root(&self) {
-        let Line { world, number, .. } = self.line;
-        world.post(world.rank, number, Port::Worker, Body::NoMore, &[]);
+        let Line { ref team, number, .. } = self.line;
+        team.post(team.rank, number, Port::Worker, Body::NoMore, &[]);
         self.over();
     }
 }
@@ -343,12 +368,12 @@ impl Running for Following {
                 Err(backend(why))
             }
             Body::Bye => {
-                // Rank 0, or another one that has no part in the run any more.
-                if source > 0 {
+                // Who leads, or another one that has no part in the run any more.
+                if source != self.line.team.members[0] {
                     return self.next();
                 }
                 self.over_without_root();
-                Err(backend("the program has ended on rank 0".to_owned()))
+                Err(backend(format!("the program has ended on rank {source}")))
             }
             other => Err(backend(format!("a letter came that is none of a run's: {other:?}"))),
         }
@@ -365,7 +390,7 @@ impl Running for Following {
     fn close(&mut self) {
         while !self.is_over.load(Ordering::Acquire) {
             let Letter { source, body, .. } = self.letter();
-            if source == 0 && matches!(body, Body::Bye) {
+            if source == self.line.team.members[0] && matches!(body, Body::Bye) {
                 self.over_without_root();
             } else if matches!(body, Body::Over { .. } | Body::Broken { .. }) {
                 self.over();

@@ -8,15 +8,17 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use pm_api::backend::{Collectives, Fold};
 use pm_api::{CancelToken, OnCancel, Peers, PeersError, PeersExt as _};
 use worker_process::Group;
 
 use crate::letters::Posted;
-use crate::mail::{Body, GROUPS, Inbox, Port};
+use crate::mail::{About, Body, Inbox, Port};
 use crate::meeting::Member;
+use crate::raw::{OneAtATime, Taken};
+use crate::team::Team;
 use crate::world::World;
 
 /// A group of ranks of the job, as one of its members has it.
@@ -28,9 +30,12 @@ pub struct MpiPeers {
     pub(crate) rank: usize,
     /// The ranks in the world, by rank in the group.
     pub(crate) members: Arc<[usize]>,
-    pub(crate) group: u64,
+    pub(crate) about: About,
+    /// The same ranks as those who run tasks together; all members of a run's team, of which the
+    /// workers may be a part.
+    pub(crate) team: Arc<Team>,
     pub(crate) inbox: Arc<Inbox>,
-    state: Mutex<State>,
+    state: OneAtATime<State>,
     pub(crate) shared: Arc<OnceLock<Group>>,
     /// Whether all members have the shared memory.
     pub(crate) all_share: Arc<AtomicBool>,
@@ -71,16 +76,17 @@ pub(crate) fn usize(word: u64) -> usize {
 }
 
 impl MpiPeers {
-    /// The member of a group that this rank is; the rank must be among the members.
+    /// The member of a group that this rank is: of the first `size` ranks of a team, of which it
+    /// must be one.
     pub(crate) fn new(
-        world: &'static World,
-        group: u64,
-        members: Arc<[usize]>,
+        team: &Arc<Team>,
+        about: About,
+        size: usize,
         cancel: Option<&CancelToken>,
     ) -> Self {
-        let rank = members.iter().position(|rank| *rank == world.rank);
-        let rank = rank.expect("only members have groups");
-        let inbox = world.inbox(group, Port::Group);
+        let (world, rank, team) = (team.world, team.rank, Arc::clone(team));
+        let members: Arc<[usize]> = team.members[..size].into();
+        let inbox = world.inbox(about, Port::Group);
         let shared = Arc::<OnceLock<Group>>::default();
         let (theirs, memory) = (Arc::clone(&inbox), Arc::clone(&shared));
         let wake = cancel.map(|cancel| {
@@ -91,7 +97,6 @@ impl MpiPeers {
                 }
             })
         });
-        let size = members.len();
         let state = State {
             link: Link::Unset,
             memory: None,
@@ -101,14 +106,16 @@ impl MpiPeers {
             gone: vec![false; size],
             is_over: false,
         };
-        let (state, cancel, all_share) = (Mutex::new(state), cancel.cloned(), Arc::default());
-        Self { world, rank, members, group, inbox, state, shared, all_share, cancel, _wake: wake }
+        let (state, cancel, all_share) = (OneAtATime::new(state), cancel.cloned(), Arc::default());
+        let _wake = wake;
+        Self { world, rank, members, about, team, inbox, state, shared, all_share, cancel, _wake }
     }
 
     /// Divides the group by `color`: a group of those who gave the same one, ranked by `key` and,
     /// where that is the same, as here. Collective, as the methods of [`Peers`] are.
     ///
-    /// For managers and collectives inside a part of the job.
+    /// For collectives inside a part of the job, and for runs there: see
+    /// [`MpiManager::of`](crate::MpiManager::of).
     ///
     /// # Errors
     ///
@@ -117,8 +124,8 @@ impl MpiPeers {
         static NEXT: Mutex<u64> = Mutex::new(0);
         let mut next = NEXT.lock().unwrap_or_else(PoisonError::into_inner);
         // Tells groups of one first member apart; that member's is taken.
-        let own = GROUPS | ((self.world.rank as u64) << 31) | *next;
         *next += 1;
+        let own = ((self.world.rank as u64) << 31) | *next;
         drop(next);
         let order = u64::from_ne_bytes(key.to_ne_bytes()) ^ (1 << 63);
         let all = self.all_gather(&[color, order, own])?;
@@ -127,17 +134,15 @@ impl MpiPeers {
             said.map(|(rank, said)| (said[1], rank, said[2])).collect();
         same.sort_unstable();
         let members = same.iter().map(|(_, rank, _)| self.members[*rank]).collect();
-        Ok(Self::new(self.world, same[0].2, members, self.cancel.as_ref()))
+        let group = same[0].2;
+        let team = Arc::new(Team::new(self.world, group, members));
+        Ok(Self::new(&team, About { group, run: 0 }, same.len(), self.cancel.as_ref()))
     }
 
     /// Makes sure that no second thread of this member comes.
-    fn occupy(&self) -> Result<MutexGuard<'_, State>, PeersError> {
-        let mut state = match self.state.try_lock() {
-            Ok(state) => state,
-            // By an operation that panicked, after all had met.
-            Err(TryLockError::Poisoned(state)) => PoisonError::into_inner(state),
-            Err(TryLockError::WouldBlock) => return Err(PeersError::Busy { rank: self.rank }),
-        };
+    fn occupy(&self) -> Result<Taken<'_, State>, PeersError> {
+        let taken = self.state.try_take();
+        let mut state = taken.ok_or(PeersError::Busy { rank: self.rank })?;
         if matches!(state.link, Link::Unset) {
             state.link = self.connect(&mut state)?;
         }
@@ -161,7 +166,7 @@ impl MpiPeers {
 
     pub(crate) fn tell_others(&self, body: &Body) {
         for &other in self.members.iter().filter(|other| **other != self.world.rank) {
-            self.world.post(other, self.group, Port::Group, body.clone(), &[]);
+            self.world.post(other, self.about, Port::Group, body.clone(), &[]);
         }
     }
 
@@ -290,7 +295,7 @@ impl Peers for MpiPeers {
         if let Some(group) = self.shared.get() {
             group.leave(self.rank, reason);
         }
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.take();
         if state.gone[self.rank] {
             return;
         }
@@ -309,8 +314,8 @@ impl Peers for MpiPeers {
 impl Drop for MpiPeers {
     fn drop(&mut self) {
         self.leave("it was dropped");
-        if self.group >= GROUPS {
-            self.world.with_boxes(|boxes| boxes.close(self.group));
+        if self.about.run == 0 {
+            self.world.with_boxes(|boxes| boxes.close(self.about));
         }
     }
 }
@@ -320,7 +325,7 @@ impl fmt::Debug for MpiPeers {
         f.debug_struct("MpiPeers")
             .field("rank", &self.rank)
             .field("members", &self.members)
-            .field("group", &self.group)
+            .field("about", &self.about)
             .finish_non_exhaustive()
     }
 }

@@ -1,11 +1,13 @@
 //! How a program becomes one of many ranks.
 
 use std::process;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use pm_api::CancelToken;
 
-use crate::mail::{Body, GROUPS, Letter, Port};
+use crate::mail::{About, Body, Letter, Port};
+use crate::team::Team;
 use crate::worker::{self, Job};
 use crate::world::{World, world};
 use crate::{MpiError, MpiPeers};
@@ -97,15 +99,20 @@ impl Mpi {
     /// their groups in the same order.
     #[must_use]
     pub fn peers(&self) -> MpiPeers {
+        /// Tells groups of all ranks from parts of such.
+        const OF_ALL: u64 = 1 << 63;
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        let group = GROUPS | (GROUPS >> 1) | NEXT.fetch_add(1, Ordering::Relaxed);
-        MpiPeers::new(self.world, group, (0..self.world.size).collect(), None)
+        let group = OF_ALL | NEXT.fetch_add(1, Ordering::Relaxed);
+        let members = (0..self.world.size).collect();
+        let team = Arc::new(Team::new(self.world, group, members));
+        MpiPeers::new(&team, About { group, run: 0 }, self.world.size, None)
     }
 }
 
 /// Serves runs until rank 0 has come to its end.
 fn serve(world: &'static World) {
-    let inbox = world.inbox(0, Port::Server);
+    let team = Arc::new(Team::all(world));
+    let inbox = world.inbox(About::RANKS, Port::Server);
     let mut threads = Vec::new();
     loop {
         let letter = world.wait(&inbox, None, |letters| letters.pop_front());
@@ -116,7 +123,8 @@ fn serve(world: &'static World) {
                 if world.with_boxes(|boxes| boxes.open(run, Some(&cancel))) {
                     cancel.cancel();
                 }
-                let job = Job { world, run, task, args, n_workers, seed, cancel, own: None };
+                let team = Arc::clone(&team);
+                let job = Job { team, run, task, args, n_workers, seed, cancel, own: None };
                 threads.retain(|thread: &std::thread::JoinHandle<()>| !thread.is_finished());
                 match worker::start(job) {
                     Ok(thread) => threads.push(thread),

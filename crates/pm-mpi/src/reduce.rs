@@ -1,7 +1,6 @@
 //! Reductions by messages: what lower ranks have together goes from rank to rank.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::MutexGuard;
 
 use pm_api::backend::{Call, CallKind, Fold, Scratch};
 use pm_api::{Peers as _, PeersError};
@@ -9,6 +8,7 @@ use pm_api::{Peers as _, PeersError};
 use crate::MpiPeers;
 use crate::letters::Posted;
 use crate::peers::State;
+use crate::raw::Taken;
 
 /// So many bytes go on at a time, so that all ranks are at work on a long array.
 const BLOCK: usize = 128 << 10;
@@ -17,7 +17,7 @@ impl MpiPeers {
     /// Folds everybody's bytes, for the root or, without one, for everybody.
     pub(crate) fn send_folds(
         &self,
-        mut state: MutexGuard<'_, State>,
+        mut state: Taken<'_, State>,
         root: Option<usize>,
         bytes: &mut [u8],
         fold: &Fold<'_>,

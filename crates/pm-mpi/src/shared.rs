@@ -11,7 +11,7 @@ use pm_api::backend::{
 };
 use worker_process::Frozen;
 
-use crate::mail::{Body, Port};
+use crate::mail::{About, Body, Port};
 use crate::world::World;
 
 /// The arrays that a rank has, by their numbers.
@@ -70,12 +70,12 @@ impl World {
                 Some(memory) if rank == self.rank => keep(id, Frozen::clone(&memory)),
                 Some(memory) if self.can_share(&[rank]) => {
                     let place = Some((process::id(), memory.fd().as_raw_fd()));
-                    self.post(rank, 0, Port::Server, Body::Share { id, place }, &[]);
+                    self.post(rank, About::RANKS, Port::Server, Body::Share { id, place }, &[]);
                 }
                 None if rank == self.rank => keep_shared(id, array.clone()),
                 _ => {
                     let share = Body::Share { id, place: None };
-                    self.post(rank, 0, Port::Server, share, array.bytes());
+                    self.post(rank, About::RANKS, Port::Server, share, array.bytes());
                 }
             }
         }
@@ -89,7 +89,7 @@ impl World {
         if rank == self.rank {
             ids.into_iter().for_each(forget_shared);
         } else if !ids.is_empty() {
-            self.post(rank, 0, Port::Server, Body::Forget { ids }, &[]);
+            self.post(rank, About::RANKS, Port::Server, Body::Forget { ids }, &[]);
         }
     }
 }

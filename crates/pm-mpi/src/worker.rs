@@ -12,13 +12,13 @@ use pm_api::backend::{
 use pm_api::{CancelToken, CodecError, FailureKind, Peers, SerialPeers};
 
 use crate::MpiPeers;
-use crate::mail::{Body, Letter, Port};
-use crate::world::World;
+use crate::mail::{About, Body, Letter, Port};
+use crate::team::Team;
 
 /// What a worker is to do.
 pub(crate) struct Job {
-    pub(crate) world: &'static World,
-    pub(crate) run: u64,
+    pub(crate) team: Arc<Team>,
+    pub(crate) run: About,
     pub(crate) task: String,
     /// The encoded arguments.
     pub(crate) args: Vec<u8>,
@@ -31,7 +31,7 @@ pub(crate) struct Job {
 
 /// Starts the worker of this rank.
 pub(crate) fn start(job: Job) -> io::Result<JoinHandle<()>> {
-    let name = format!("pm-mpi-{}", job.world.rank);
+    let name = format!("pm-mpi-{}", job.team.world.rank);
     thread::Builder::new().name(name).spawn(move || Worker::new(job).work())
 }
 
@@ -47,16 +47,15 @@ struct Worker {
 
 impl Worker {
     fn new(job: Job) -> Self {
-        let Job { world, run, n_workers, .. } = job;
+        let Job { ref team, run, n_workers, .. } = job;
         let peers: Box<dyn Peers> = if n_workers > 1 {
-            let members = (0..n_workers).collect();
-            Box::new(MpiPeers::new(world, run, members, Some(&job.cancel)))
+            Box::new(MpiPeers::new(team, run, n_workers, Some(&job.cancel)))
         } else {
             Box::new(SerialPeers::new())
         };
         let watch = match &job.own {
             // Where the run was started its own watch is; elsewhere one begins with the worker.
-            Some(run) if world.rank == 0 => run.watch(n_workers).cloned(),
+            Some(run) if team.rank == 0 => run.watch(n_workers).cloned(),
             _ => run_started(&job.task, n_workers),
         };
         // Tasks of one name are an error when MPI begins.
@@ -66,15 +65,16 @@ impl Worker {
     }
 
     fn tell(&self, body: Body, payload: &[u8]) {
-        self.job.world.post(0, self.job.run, Port::Driver, body, payload);
+        self.job.team.post(0, self.job.run, Port::Driver, body, payload);
     }
 
     /// Serves the run to its end, which is told last.
     fn work(mut self) {
-        let watch = self.watch.as_ref().map(|watch| watch.worker_started(self.job.world.rank));
-        let inbox = self.job.world.inbox(self.job.run, Port::Worker);
+        let watch = self.watch.as_ref().map(|watch| watch.worker_started(self.job.team.rank));
+        let world = self.job.team.world;
+        let inbox = world.inbox(self.job.run, Port::Worker);
         loop {
-            let letter = self.job.world.wait(&inbox, None, |letters| letters.pop_front());
+            let letter = world.wait(&inbox, None, |letters| letters.pop_front());
             let Some(Letter { body, payload, .. }) = letter else { continue };
             let goes_on = match body {
                 Body::Chunk { start, end, attempt, limit } => {
@@ -104,7 +104,7 @@ impl Worker {
         self.tell(Body::Ended { has_report }, &report.unwrap_or_default());
         if self.job.own.is_none() {
             // Elsewhere the caller of the run does it.
-            self.job.world.with_boxes(|boxes| boxes.close(self.job.run));
+            world.with_boxes(|boxes| boxes.close(self.job.run));
         }
     }
 
@@ -160,8 +160,8 @@ impl Worker {
     }
 
     fn build(&self) -> Result<FarModel, Fault> {
-        let Job { world, n_workers, seed, .. } = self.job;
-        let worker = pm_api::Worker::new(world.rank, n_workers, &self.job.cancel)
+        let Job { ref team, n_workers, seed, .. } = self.job;
+        let worker = pm_api::Worker::new(team.rank, n_workers, &self.job.cancel)
             .with_peers(&*self.peers)
             .with_run_seed(seed);
         match &self.entry {
@@ -183,7 +183,7 @@ impl Worker {
     ) -> Result<(), Fault> {
         let params = match &self.job.own {
             Some(run) => {
-                let world = self.job.world;
+                let world = self.job.team.world;
                 let encode =
                     || encoded(|| run.encode_params_into(indices.clone(), &mut self.params));
                 let (params, arrays) = world.by_reference(encode);
@@ -193,8 +193,8 @@ impl Worker {
             }
             None => payload,
         };
-        let Job { world, n_workers, seed, .. } = self.job;
-        let worker = pm_api::Worker::new(world.rank, n_workers, &self.job.cancel)
+        let Job { ref team, n_workers, seed, .. } = self.job;
+        let worker = pm_api::Worker::new(team.rank, n_workers, &self.job.cancel)
             .with_peers(&*self.peers)
             .with_chunk(indices, attempt)
             .with_run_seed(seed)

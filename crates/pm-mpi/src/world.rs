@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use crate::MpiError;
 use crate::host::Hosts;
 use crate::launch::launcher;
-use crate::mail::{Body, Boxes, Inbox, Letter, Port, until};
+use crate::mail::{About, Body, Boxes, Inbox, Letter, Port, until};
 use crate::raw::{Shared, call_at_exit};
 use crate::shared::{self, Given};
 
@@ -41,6 +41,8 @@ pub(crate) const PIECE: usize = 1 << 30;
 const SPIN: Duration = Duration::from_micros(100);
 /// For how long one who waits sleeps at most before looking again.
 const NAP: Duration = Duration::from_millis(5);
+/// For how long the launcher is given to pass on why the job ends.
+const LAST_WORDS: Duration = Duration::from_millis(50);
 /// For how long the thread that looks for letters sleeps at most, where some come from other hosts,
 /// and where all who write also ring.
 const DOZE: Duration = Duration::from_millis(1);
@@ -82,7 +84,8 @@ pub(crate) struct World {
     boxes: Mutex<Boxes>,
     /// The arrays that each rank was given.
     given: Vec<Mutex<Given>>,
-    next_run: Mutex<u64>,
+    /// The number of the next run of all ranks.
+    pub(crate) next_run: Arc<Mutex<u64>>,
     /// Whether the other ranks serve the runs of rank 0, and do not run the program.
     serves: AtomicBool,
     stop: AtomicBool,
@@ -91,13 +94,13 @@ pub(crate) struct World {
 /// What a letter begins with.
 #[derive(Debug, Serialize, Deserialize)]
 struct Head {
-    run: u64,
+    about: About,
     port: Port,
     body: Body,
     n_payload: usize,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -162,7 +165,7 @@ fn begin() -> Result<World, MpiError> {
         receiver: Mutex::default(),
         boxes: Mutex::new(Boxes::new(size)),
         given: (0..size).map(|_| Mutex::default()).collect(),
-        next_run: Mutex::new(1),
+        next_run: Arc::new(Mutex::new(1)),
         serves: AtomicBool::new(false),
         stop: AtomicBool::new(false),
     })
@@ -227,7 +230,14 @@ pub(crate) fn at_exit(status: i32) {
         if size > 1 || status == 0 {
             let work = if n_open > 0 { " in the middle of a run" } else { "" };
             complain(&format!("rank {rank} of {size} ended with status {status}{work}"));
-            in_mpi(|| world.mail.abort(if status == 0 { 1 } else { status }));
+            // Where this is the last that a launcher hears, as that of MPICH, it may end before it
+            // has passed on what it was told.
+            thread::sleep(LAST_WORDS);
+            // Of all ranks there are: for those MPICH asks its launcher, which ends with the status.
+            // For another communicator it tells the ranks, which then end one by one, and the code
+            // of the job is the status, 1 or a signal by what the launcher happens to see first.
+            let all = SimpleCommunicator::world();
+            in_mpi(|| all.abort(if status == 0 { 1 } else { status }));
         }
         if n_open > 0 {
             // Threads may be in MPI, so it cannot be ended; there is nobody who would wait.
@@ -235,10 +245,10 @@ pub(crate) fn at_exit(status: i32) {
         }
     }
     if is_alone {
-        (1..size).for_each(|other| world.post(other, 0, Port::Server, Body::Quit, &[]));
+        (1..size).for_each(|other| world.post(other, About::RANKS, Port::Server, Body::Quit, &[]));
     }
     for other in (0..size).filter(|other| *other != rank) {
-        world.post(other, 0, Port::Server, Body::Bye, &[]);
+        world.post(other, About::RANKS, Port::Server, Body::Bye, &[]);
     }
     // MPI would wait for them as well, but take no letters meanwhile.
     let n_gone = || lock(&world.boxes).gone.iter().filter(|gone| **gone).count();
@@ -272,14 +282,6 @@ impl World {
         self.serves.load(Ordering::Acquire)
     }
 
-    /// Begins a run with the next number, and gives this to `begin` before a later one is given.
-    pub(crate) fn number<T>(&self, begin: impl FnOnce(u64) -> T) -> T {
-        let mut next = lock(&self.next_run);
-        let run = *next;
-        *next += 1;
-        begin(run)
-    }
-
     pub(crate) fn given(&self, rank: usize) -> MutexGuard<'_, Given> {
         lock(&self.given[rank])
     }
@@ -289,10 +291,10 @@ impl World {
     }
 
     /// The box of a port of a run that is open. What ranks that have ended would have sent is there.
-    pub(crate) fn inbox(&self, run: u64, port: Port) -> Arc<Inbox> {
+    pub(crate) fn inbox(&self, about: About, port: Port) -> Arc<Inbox> {
         let mut boxes = lock(&self.boxes);
         // Nothing comes any more to one that is over.
-        let inbox = boxes.inbox(run, port).unwrap_or_default();
+        let inbox = boxes.inbox(about, port).unwrap_or_default();
         if port != Port::Server {
             for source in (0..self.size).filter(|source| boxes.gone[*source]) {
                 inbox.put(Letter { source, body: Body::Bye, payload: Vec::new() });
@@ -302,7 +304,7 @@ impl World {
     }
 
     /// Sends a letter, to this rank too.
-    pub(crate) fn post(&self, to: usize, run: u64, port: Port, body: Body, payload: &[u8]) {
+    pub(crate) fn post(&self, to: usize, about: About, port: Port, body: Body, payload: &[u8]) {
         if to == self.rank {
             // What becomes words on the way to others does so here, too.
             let body = match postcard::to_stdvec(&body).map(|bytes| postcard::from_bytes(&bytes)) {
@@ -310,10 +312,10 @@ impl World {
                 _ => body,
             };
             let letter = Letter { source: to, body, payload: payload.to_vec() };
-            return self.deliver(run, port, letter);
+            return self.deliver(about, port, letter);
         }
         let n_payload = payload.len();
-        let head = Head { run, port, body, n_payload };
+        let head = Head { about, port, body, n_payload };
         // Only a type that fails by itself could fail here, and none of these does.
         let mut bytes = postcard::to_stdvec(&head).expect("letters can be encoded");
         let inline = n_payload <= INLINE;
@@ -355,16 +357,16 @@ impl World {
                 in_mpi(|| process.receive_into_with_tag(piece, REST));
             }
         }
-        let Head { run, port, body, .. } = head;
-        self.deliver(run, port, Letter { source, body, payload });
+        let Head { about, port, body, .. } = head;
+        self.deliver(about, port, Letter { source, body, payload });
         true
     }
 
-    fn deliver(&self, run: u64, port: Port, letter: Letter) {
+    fn deliver(&self, about: About, port: Port, letter: Letter) {
         let mut boxes = lock(&self.boxes);
         match &letter.body {
             Body::Cancel => {
-                let token = boxes.cancel(run);
+                let token = boxes.cancel(about);
                 drop(boxes);
                 if let Some(token) = token {
                     token.cancel();
@@ -393,14 +395,14 @@ impl World {
             Body::Begin { run, .. } => {
                 // Before anything else of the run can be looked at.
                 boxes.open(*run, None);
-                let inbox = boxes.inbox(0, port);
+                let inbox = boxes.inbox(about, port);
                 drop(boxes);
                 if let Some(inbox) = inbox {
                     inbox.put(letter);
                 }
             }
             _ => {
-                let inbox = boxes.inbox(run, port);
+                let inbox = boxes.inbox(about, port);
                 drop(boxes);
                 if let Some(inbox) = inbox {
                     inbox.put(letter);

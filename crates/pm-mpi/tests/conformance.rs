@@ -73,6 +73,7 @@ fn main() {
         }
         return;
     }
+    let segments = common::Segments::make();
     let mut failed = Vec::new();
     for (size, n_hosts) in (1..=4).map(|size| (size, 1)).chain((2..=4).map(|size| (size, 2))) {
         let wanted = |argument: &String| {
@@ -98,6 +99,7 @@ fn main() {
             }
         }
     }
+    drop(segments);
     assert!(failed.is_empty(), "failed with {failed:?}");
 }
 

@@ -12,8 +12,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use pm_api::{
-    CancelToken, Peers as _, PeersError, PeersExt as _, PmError, RunOptions, Scatter as _,
-    Schedule, Sum, Task, TaskError, Worker, register_task,
+    CancelToken, ParallelManager as _, Peers as _, PeersError, PeersExt as _, PmError, RunOptions,
+    Scatter as _, Schedule, Spmd, Sum, Task, TaskError, Worker, register_spmd, register_task,
 };
 use pm_mpi::{Mpi, MpiManager};
 
@@ -33,7 +33,7 @@ enum End {
 
 type Case = (&'static str, End, fn(Mpi));
 
-const CASES: [Case; 18] = [
+const CASES: [Case; 20] = [
     ("every_rank_gets_all_results", End::Success, results),
     ("failures_are_the_same_values_on_every_rank", End::Success, failures),
     ("a_run_inside_a_task_is_serial", End::Success, nested),
@@ -44,6 +44,8 @@ const CASES: [Case; 18] = [
     ("the_group_of_all_ranks_can_be_divided", End::Success, divided),
     ("groups_meet_at_every_length", End::Success, lengths),
     ("a_part_of_the_ranks_runs_tasks_of_its_own", End::Success, parts_run),
+    ("a_run_of_a_part_needs_no_other_rank", End::Success, part_runs_alone),
+    ("a_part_whose_first_rank_ends_hears_of_it", End::Success, part_loses_its_first),
     (
         "a_member_that_is_killed_ends_those_who_wait_in_memory",
         End::Failure(""),
@@ -296,19 +298,85 @@ fn lengths(mpi: Mpi) {
     }
 }
 
-/// Each half of the ranks is a group whose members share out tasks by themselves.
+/// Each half of the ranks is a group with a manager of its own.
 fn parts_run(mpi: Mpi) {
     let peers = mpi.peers();
-    let half = peers.split((mpi.rank() % 2) as u64, 0).expect("all come");
-    let manager = pm_api::SerialManager::new();
-    let own: Vec<u64> = (half.rank() as u64..100).step_by(half.size()).collect();
-    let run = manager.scatter::<Square>(false, own, &RunOptions::default()).expect("it starts");
-    let squares = run.gather().expect("it works").into_complete().expect("no task fails");
-    let mut sum = [squares.iter().sum::<u64>()];
-    half.all_reduce(&mut sum, Sum).expect("all come");
-    assert_eq!(sum, [(0..100).map(|n| n * n).sum::<u64>()]);
+    for round in 0..3 {
+        // The last ones first.
+        let color = (mpi.rank() % 2) as u64;
+        let half = peers.split(color, -i64::try_from(mpi.rank()).expect("it is small"));
+        let half = half.expect("all come");
+        let manager = MpiManager::of(&half).expect("the program runs on every rank");
+        let (rank, size) = (half.rank(), half.size());
+        assert_eq!(manager.n_workers(), size);
+        // Each half has other runs, and another number of them.
+        for n in 0..4 + 3 * color {
+            let n = 7 * n + color + round;
+            for schedule in schedules(usize::try_from(n).expect("it is small")) {
+                let pending = manager.scatter::<Square>(false, (0..n).collect(), &by(schedule));
+                let gathered = pending.expect("it starts").gather().expect("MPI works");
+                let squares = gathered.into_complete().expect("no task fails");
+                assert!((0..n).map(|n| n * n).eq(squares));
+            }
+        }
+        let pending = manager.scatter::<Square>(true, (0..15).collect(), &RunOptions::default());
+        let gathered = pending.expect("it starts").gather().expect("MPI works");
+        let failures: Vec<String> = gathered.failures().map(ToString::to_string).collect();
+        let all = half.all_gather_value(&failures).expect("all come");
+        assert!(!failures.is_empty() && all.iter().all(|theirs| *theirs == failures), "{all:?}");
+        // The workers of such a run are a group, too, and a manager needs no other.
+        let members = half.all_gather(&[mpi.rank() as u64]).expect("all come");
+        drop(half);
+        let pending = manager.start_spmd::<Members>((), &RunOptions::default());
+        let gathered = pending.expect("it starts").gather().expect("MPI works");
+        assert_eq!(gathered.into_complete().expect("no rank fails"), vec![members; size]);
+        assert!(rank < size);
+    }
     // And all of them once more, by all ranks.
     results(mpi);
+}
+
+/// The ranks in the world of those who take part, as every one of them sees it.
+struct Members;
+
+impl Spmd for Members {
+    const NAME: &'static str = "pm_mpi_test::members";
+    type Args = ();
+    type Output = Vec<u64>;
+
+    fn run((): &(), worker: &Worker<'_>) -> Result<Vec<u64>, TaskError> {
+        let mpi = pm_mpi::init()?;
+        Ok(worker.peers().all_gather(&[mpi.rank() as u64])?)
+    }
+}
+register_spmd!(Members);
+
+/// Half of the ranks run tasks while the others are in a collective that waits for these.
+fn part_runs_alone(mpi: Mpi) {
+    let peers = mpi.peers();
+    let is_odd = mpi.rank() % 2 == 1;
+    let half = peers.split(u64::from(is_odd), 0).expect("all come");
+    if is_odd {
+        let manager = MpiManager::of(&half).expect("the program runs on every rank");
+        for _ in 0..50 {
+            let pending = manager.scatter::<Square>(false, vec![3, 4, 5], &RunOptions::default());
+            let gathered = pending.expect("it starts").gather().expect("MPI works");
+            assert_eq!(gathered.into_complete().expect("no task fails"), [9, 16, 25]);
+        }
+    }
+    peers.barrier().expect("all come");
+}
+
+/// All but rank 0 are a group, whose first rank ends without the run that the others scatter.
+fn part_loses_its_first(mpi: Mpi) {
+    let part = mpi.peers().split(u64::from(mpi.rank() > 0), 0).expect("all come");
+    let manager = MpiManager::of(&part).expect("the program runs on every rank");
+    if mpi.rank() > 1 {
+        let pending = manager.scatter::<Square>(false, (0..9).collect(), &RunOptions::default());
+        let error = pending.expect("it starts").gather().expect_err("rank 1 never comes");
+        let text = std::error::Error::source(&error).expect("it has a cause").to_string();
+        assert_eq!(text, "the program has ended on rank 1");
+    }
 }
 
 fn killed_in_collective(mpi: Mpi) {
@@ -415,6 +483,7 @@ fn main() {
         return;
     }
     let filters: Vec<&String> = arguments.iter().filter(|a| !a.starts_with("--")).collect();
+    let segments = common::Segments::make();
     let mut failed = Vec::new();
     for size in 1..=4 {
         for (case, end, _) in CASES {
@@ -432,6 +501,7 @@ fn main() {
             }
         }
     }
+    drop(segments);
     assert!(failed.is_empty(), "{failed:?}");
 }
 
@@ -456,9 +526,7 @@ fn judge(case: &str, end: End, size: usize) -> Result<(), String> {
         thread::sleep(Duration::from_millis(10));
     }
     let mut left = shared_files();
-    left.retain(|name| !before.contains(name));
-    // What ranks of Open MPI talk through among themselves stays when one is killed.
-    left.retain(|name| !name.starts_with("vader_segment"));
+    left.retain(|name| !before.contains(name) && !is_of_sessions(name));
     if !left.is_empty() {
         return Err(format!("{left:?} is left in shared memory: {text}"));
     }
@@ -473,6 +541,13 @@ fn judge(case: &str, end: End, size: usize) -> Result<(), String> {
 fn shared_files() -> Vec<String> {
     let entries = std::fs::read_dir("/dev/shm").into_iter().flatten().flatten();
     entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
+}
+
+/// Whether this is the folder of a user's timing sessions, which no rank has here, but perhaps a
+/// program that runs beside.
+fn is_of_sessions(name: &str) -> bool {
+    name.strip_prefix("polychron-")
+        .is_some_and(|user| user.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// A process that was started with this mark and is not a corpse.

@@ -1,8 +1,10 @@
 //! Starting a program as the ranks of a job.
 
 use std::env;
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -27,6 +29,34 @@ const LEFT_BEHIND: [&str; 14] = [
     "MPI_LOCAL",
     "HYDI",
 ];
+
+/// Where ranks of Open MPI talk through memory; by name since it stays when one is killed.
+const SEGMENTS: &str = "OMPI_MCA_btl_vader_backing_directory";
+static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+
+/// A folder for what jobs of Open MPI talk through, in shared memory, which goes with whatever they
+/// have left there.
+pub(crate) struct Segments;
+
+impl Segments {
+    /// Makes it, for all jobs that this program starts, and what they start.
+    pub(crate) fn make() -> Self {
+        let memory = Path::new("/dev/shm");
+        let memory = if memory.is_dir() { memory.to_owned() } else { env::temp_dir() };
+        let folder = memory.join(format!("polychron-mpi-{}", std::process::id()));
+        fs::create_dir_all(&folder).expect("a folder in shared memory");
+        FOLDER.set(folder).expect("there is one");
+        Self
+    }
+}
+
+impl Drop for Segments {
+    fn drop(&mut self) {
+        if let Some(folder) = FOLDER.get() {
+            let _gone = fs::remove_dir_all(folder);
+        }
+    }
+}
 
 /// The launcher of the MPI `library` that this program is built with, or of the other one.
 pub(crate) fn launcher(library: &str, is_foreign: bool) -> Option<&'static str> {
@@ -61,6 +91,9 @@ pub(crate) fn mpirun(launcher: &str, n_ranks: usize, program: &Path) -> Command 
     command.env("OMPI_MCA_hwloc_base_binding_policy", "none");
     command.env("OMPI_MCA_btl_vader_single_copy_mechanism", "none");
     command.env("OMPI_MCA_btl", "self,vader").env("OMPI_MCA_oob_tcp_if_include", "lo");
+    if let Some(folder) = FOLDER.get() {
+        command.env(SEGMENTS, folder);
+    }
     command.env("HYDRA_IFACE", "lo").env("FI_PROVIDER", "tcp").env("FI_TCP_IFACE", "lo");
     command.env(INSIDE, "1").stdin(Stdio::null());
     command.args(["-np", &n_ranks.to_string()]).arg(program);
