@@ -172,22 +172,21 @@ fn line(text: &str) {
 }
 
 /// Builds our side for an MPI.
-fn build(wrapper: &str, subfolder: &str) -> Result<PathBuf, String> {
+fn build(wrapper: &str, folder: &str) -> Result<PathBuf, String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("it is in the workspace");
-    let target = root.join("target").join(subfolder);
+    let target = root.join("target").join(folder);
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command.args(["build", "-p", "pm-mpi", "--example", "collectives"]);
-    // Where nothing is measured, what `cargo xtask test` builds there anyway is enough; else as all
-    // other benchmarks are, the folder of whose profile is that of releases.
-    let folder = if is_measuring() { "release" } else { "debug" };
+    // Where nothing is measured, what `cargo xtask test` builds there anyway is enough.
+    let profile = if is_measuring() { "release" } else { "debug" };
     if is_measuring() {
-        command.args(["--profile", "bench"]);
+        command.arg("--release");
     }
     command.env("MPICC", wrapper).env("CARGO_TARGET_DIR", &target).current_dir(root);
     let output = command.stdin(Stdio::null()).output().map_err(|error| error.to_string())?;
     if output.status.success() {
-        return Ok(target.join(folder).join("examples/collectives"));
+        return Ok(target.join(profile).join("examples/collectives"));
     }
     Err(format!("pm-mpi cannot be built: {}", String::from_utf8_lossy(&output.stderr).trim()))
 }

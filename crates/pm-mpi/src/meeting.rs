@@ -198,20 +198,6 @@ impl Meeting for Member {
         self.member.take(rank, step, at, bytes).map_err(|error| self.peers_error(error))
     }
 
-    fn take_past(
-        &mut self,
-        rank: usize,
-        step: u64,
-        at: usize,
-        bytes: &mut [u8],
-    ) -> Result<(), PeersError> {
-        self.member.take_past(rank, step, at, bytes).map_err(|error| self.peers_error(error))
-    }
-
-    fn copy_past(&self, from: &[u8], to: &mut [u8]) {
-        self.member.copy_past(from, to);
-    }
-
     fn taken(&mut self, n: u64) {
         self.member.taken(n);
     }

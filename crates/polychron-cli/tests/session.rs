@@ -267,17 +267,30 @@ fn run_gives_the_exit_code_of_its_command_and_leaves_nothing() {
     assert!(said.contains("polychron run -- COMMAND"), "{said}");
 }
 
+/// The same command with the signals of the terminal as they are by default.
+fn hearing(command: &Command) -> Command {
+    let mut all = Command::new("env");
+    all.arg("--default-signal=INT,QUIT,HUP,TERM").arg(command.get_program());
+    all.args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => all.env(name, value),
+            None => all.env_remove(name),
+        };
+    }
+    all
+}
+
 #[test]
 fn run_passes_signals_on_and_still_cleans_up() {
     for (signal, code) in [(Signal::TERM, 7), (Signal::INT, 8)] {
         let place = Place::new();
         let script =
             "trap 'exit 7' TERM; trap 'exit 8' INT; echo ready; while :; do sleep 0.02; done";
-        let mut child = place
-            .command(&["run", "-q", "--", "sh", "-c", script])
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        // What starts tests may ignore signals, as shells do for what is in the background, and
+        // whoever inherits that neither hears them nor can ask to.
+        let command = place.command(&["run", "-q", "--", "sh", "-c", script]);
+        let mut child = hearing(&command).stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         let mut out = BufReader::new(child.stdout.take().unwrap());
         out.read_line(&mut line).unwrap();

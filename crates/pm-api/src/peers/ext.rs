@@ -441,22 +441,13 @@ fn in_bytes<T: Pod, R>(counts: &[usize], use_them: impl FnOnce(&[usize]) -> R) -
     const { assert!(size_of::<T>() > 0, "an array of nothing has no bytes") };
     // One that is too large does not fit anything, which is found out by all together.
     let in_bytes = |n: &usize| n.saturating_mul(size_of::<T>());
-    let fill = |few: &mut [usize]| {
-        few.iter_mut().zip(counts).for_each(|(few, n)| *few = in_bytes(n));
-    };
-    match counts.len() {
-        _ if size_of::<T>() == 1 => use_them(counts),
-        n @ 0..=4 => {
-            let mut few = [0; 4];
-            fill(&mut few);
-            use_them(&few[..n])
+    let mut few = [0; 32];
+    match few.get_mut(..counts.len()) {
+        Some(few) => {
+            few.iter_mut().zip(counts).for_each(|(few, n)| *few = in_bytes(n));
+            use_them(few)
         }
-        n @ 5..=32 => {
-            let mut few = [0; 32];
-            fill(&mut few);
-            use_them(&few[..n])
-        }
-        _ => use_them(&counts.iter().map(in_bytes).collect::<Vec<_>>()),
+        None => use_them(&counts.iter().map(in_bytes).collect::<Vec<_>>()),
     }
 }
 

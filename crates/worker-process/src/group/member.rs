@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use rustix::thread::futex;
 
 use super::{BELL, COUNTS, GOT, Group, GroupError, OVER, POSTS, PUT, SAID, SHORT, SLEEPERS};
-use crate::memory::map::copy_past;
 use crate::sync::wait::{Idle, Spinner, timespec};
 
 /// As often is a word looked at before anything else is: for about as long as the way of a cache line
@@ -63,14 +62,12 @@ impl GroupMember {
     }
 
     /// The group that it is a member of.
-    #[inline]
     #[must_use]
     pub fn group(&self) -> &Group {
         &self.group
     }
 
     /// Its number, `0..size`.
-    #[inline]
     #[must_use]
     pub fn rank(&self) -> usize {
         self.rank
@@ -86,7 +83,6 @@ impl GroupMember {
     /// # Panics
     ///
     /// When there are more bytes or counts.
-    #[inline]
     pub fn meet(
         &mut self,
         words: [u64; Group::WORDS],
@@ -127,7 +123,6 @@ impl GroupMember {
     }
 
     /// What a member said at the last meeting.
-    #[inline]
     #[must_use]
     pub fn said(&self, rank: usize) -> [u64; Group::WORDS] {
         let post = self.last_post(rank) + 8 * SAID;
@@ -140,7 +135,6 @@ impl GroupMember {
     /// # Panics
     ///
     /// When that is beyond [`Group::SHORT`].
-    #[inline]
     pub fn short(&self, rank: usize, at: usize, bytes: &mut [u8]) {
         assert!(at + bytes.len() <= Group::SHORT, "there are not as many bytes");
         let post = self.last_post(rank) + 8 * SHORT;
@@ -180,7 +174,6 @@ impl GroupMember {
     }
 
     /// Says, when all have met, that `n` steps follow; all members say the same.
-    #[inline]
     pub fn steps(&mut self, n: u64) {
         self.n_steps = n;
     }
@@ -220,56 +213,17 @@ impl GroupMember {
         at: usize,
         bytes: &mut [u8],
     ) -> Result<(), GroupError> {
-        let block = self.await_block(rank, step, at + bytes.len())?;
-        self.group.memory.map.read(block + at, bytes);
-        Ok(())
-    }
-
-    /// As [`take`](Self::take), past the caches: for many bytes that nobody looks at soon, which
-    /// would only put others out.
-    ///
-    /// # Errors
-    ///
-    /// [`GroupError`].
-    ///
-    /// # Panics
-    ///
-    /// When there are not as many bytes in a block.
-    pub fn take_past(
-        &mut self,
-        rank: usize,
-        step: u64,
-        at: usize,
-        bytes: &mut [u8],
-    ) -> Result<(), GroupError> {
-        let block = self.await_block(rank, step, at + bytes.len())?;
-        self.group.memory.map.read_past(block + at, bytes);
-        Ok(())
-    }
-
-    /// Copies bytes of this member from one place to another, past the caches as
-    /// [`take_past`](Self::take_past) does.
-    ///
-    /// # Panics
-    ///
-    /// When the lengths are different.
-    pub fn copy_past(&self, from: &[u8], to: &mut [u8]) {
-        copy_past(from, to);
-    }
-
-    /// Where the block of a step is, once it is there, which is to have so many bytes.
-    fn await_block(&mut self, rank: usize, step: u64, len: usize) -> Result<usize, GroupError> {
-        assert!(len <= Group::BLOCK, "a block does not have as many bytes");
+        assert!(at + bytes.len() <= Group::BLOCK, "a block does not have as many bytes");
         let step_at = self.base + step;
         if step > 0 && self.put[rank] <= step_at {
             let at = self.group.place(rank) + PUT;
             self.put[rank] = self.wait(rank, at, step_at + 1, false)?;
         }
-        Ok(self.block_at(rank, step_at))
+        self.group.memory.read(self.block_at(rank, step_at) + at, bytes);
+        Ok(())
     }
 
     /// Says that this member does not need blocks of the first `n` steps any more.
-    #[inline]
     pub fn taken(&mut self, n: u64) {
         // While there are few, nobody can come so far ahead.
         let is_due = self.base + n >= self.got + BATCH || n == self.n_steps;
@@ -280,7 +234,6 @@ impl GroupMember {
     }
 
     /// Ends the steps.
-    #[inline]
     pub fn finish(&mut self) {
         self.taken(self.n_steps);
         self.base += self.n_steps;

@@ -128,10 +128,8 @@ impl Group {
     pub const SHORT: usize = 8 * (COUNTS - SHORT);
     /// The bytes of a block.
     pub const BLOCK: usize = 32 << 10;
-    /// The blocks of each member; no more, so that a whole ring stays in the nearer caches beside
-    /// what is copied into and out of it. With eight of them a member that was slow once took its
-    /// blocks from the farther ones from then on, at half the speed.
-    pub const BLOCKS: usize = 4;
+    /// The blocks of each member.
+    pub const BLOCKS: usize = 8;
 
     /// New memory for a group of `size`; it takes no pages before it is used.
     ///
@@ -168,7 +166,6 @@ impl Group {
     }
 
     /// How many members it has.
-    #[inline]
     #[must_use]
     pub fn size(&self) -> usize {
         self.size
@@ -207,18 +204,15 @@ impl Group {
         Self::rings(size) + Self::BLOCK * Self::BLOCKS * size
     }
 
-    #[inline]
     fn place(&self, rank: usize) -> usize {
         HEADER + self.place_len * rank
     }
 
-    #[inline]
     fn half_word(&self, at: usize) -> &AtomicU32 {
         &self.memory.map.words32()[at]
     }
 
     /// The word at an offset in bytes.
-    #[inline]
     fn word(&self, at: usize) -> &AtomicU64 {
         &self.memory.map.words()[at / 8]
     }
@@ -247,7 +241,6 @@ impl Group {
     }
 
     /// Whether it was cancelled.
-    #[inline]
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.half_word(CANCELLED).load(Ordering::Acquire) != 0
@@ -268,7 +261,6 @@ impl Group {
         Some((rank, String::from_utf8_lossy(&reason).into_owned()))
     }
 
-    #[inline]
     fn is_gone(&self, rank: usize) -> bool {
         self.word(self.place(rank)).load(Ordering::Acquire) != 0
     }
@@ -281,7 +273,6 @@ impl Group {
     }
 
     /// Sets a word that others may be waiting for.
-    #[inline]
     fn announce(&self, at: usize, value: u64) {
         // Nobody goes to sleep unseen between this and the look at who sleeps: both sides write
         // first and look then, in one order for all.

@@ -79,69 +79,6 @@ unsafe fn copy_racing(from: *const u8, to: *mut u8, len: usize) {
     }
 }
 
-/// As [`copy_racing`], past the caches: `to` is not read before it is written, and what is in the
-/// caches stays there. For more bytes than stay there anyway.
-///
-/// # Safety
-///
-/// As for [`copy_racing`].
-unsafe fn copy_racing_past(from: *const u8, to: *mut u8, len: usize) {
-    #[cfg(target_arch = "x86_64")]
-    {
-        /// What the caches take and give at a time.
-        const LINE: usize = 64;
-        let head = to.align_offset(LINE).min(len);
-        let n_lines = (len - head) / LINE;
-        let tail = head + n_lines * LINE;
-        // SAFETY: three ranges that follow each other and are `0..len` together. The lines of `to`
-        // are aligned, as the instruction demands, and every x86-64 has it. The fence lets these
-        // writes be seen before any later one, as all others are.
-        unsafe {
-            copy_racing(from, to, head);
-            if n_lines > 0 {
-                std::arch::asm!(
-                    "2:",
-                    "movdqu {a}, [{from}]",
-                    "movdqu {b}, [{from} + 16]",
-                    "movdqu {c}, [{from} + 32]",
-                    "movdqu {d}, [{from} + 48]",
-                    "movntdq [{to}], {a}",
-                    "movntdq [{to} + 16], {b}",
-                    "movntdq [{to} + 32], {c}",
-                    "movntdq [{to} + 48], {d}",
-                    "add {from}, 64",
-                    "add {to}, 64",
-                    "dec {n}",
-                    "jnz 2b",
-                    "sfence",
-                    n = inout(reg) n_lines => _,
-                    from = inout(reg) from.add(head) => _,
-                    to = inout(reg) to.add(head) => _,
-                    a = out(xmm_reg) _,
-                    b = out(xmm_reg) _,
-                    c = out(xmm_reg) _,
-                    d = out(xmm_reg) _,
-                    options(nostack)
-                );
-            }
-            copy_racing(from.add(tail), to.add(tail), len - tail);
-        }
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    // SAFETY: the caller's promise.
-    unsafe {
-        copy_racing(from, to, len);
-    }
-}
-
-/// Copies bytes past the caches, which nobody else touches; for so many that they would not stay
-/// there. Panics when there are not as many on both sides.
-pub(crate) fn copy_past(from: &[u8], to: &mut [u8]) {
-    assert_eq!(from.len(), to.len(), "there are not as many bytes");
-    // SAFETY: two slices of this length, of which one is borrowed mutably, so they do not overlap.
-    unsafe { copy_racing_past(from.as_ptr(), to.as_mut_ptr(), from.len()) }
-}
-
 /// What is at least this long is worth large pages.
 const LONG: usize = 4 << 20;
 /// The length and alignment of a large page, where there are some; advice for others is no error.
@@ -223,13 +160,6 @@ impl Racing {
         check(&(offset..offset.saturating_add(bytes.len())), self.len());
         // SAFETY: as in `write`.
         unsafe { copy_racing(self.map.as_ptr().add(offset), bytes.as_mut_ptr(), bytes.len()) }
-    }
-
-    /// As [`read`](Self::read), past the caches.
-    pub(crate) fn read_past(&self, offset: usize, bytes: &mut [u8]) {
-        check(&(offset..offset.saturating_add(bytes.len())), self.len());
-        // SAFETY: as in `write`.
-        unsafe { copy_racing_past(self.map.as_ptr().add(offset), bytes.as_mut_ptr(), bytes.len()) }
     }
 }
 
@@ -382,32 +312,5 @@ impl Deref for Unsealed {
 impl DerefMut for Unsealed {
     fn deref_mut(&mut self) -> &mut [u8] {
         self.map.as_deref_mut().unwrap_or_default()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// At every offset and length about those of a line, and nothing beside it is touched.
-    #[test]
-    fn bytes_past_the_caches_are_the_same_bytes() {
-        let memory = Racing::create("polychron-test", 4096).unwrap();
-        let text: Vec<u8> = (0..4096_usize).map(|i| (i % 251) as u8).collect();
-        memory.write(0, &text);
-        for from in [0, 1, 17, 64] {
-            for to in 0..66 {
-                for len in [0, 1, 15, 63, 64, 65, 127, 128, 129, 1000] {
-                    let mut out = vec![255; 1200];
-                    memory.read_past(from, &mut out[to..to + len]);
-                    assert_eq!(out[to..to + len], text[from..from + len]);
-                    let beside = out[..to].iter().chain(&out[to + len..]);
-                    assert!(beside.into_iter().all(|byte| *byte == 255), "{from} {to} {len}");
-                    let mut own = vec![0; len];
-                    copy_past(&out[to..to + len], &mut own);
-                    assert_eq!(own, text[from..from + len]);
-                }
-            }
-        }
     }
 }

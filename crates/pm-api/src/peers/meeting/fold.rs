@@ -201,10 +201,6 @@ impl<M: Meeting> Collectives<M> {
                 self.combine(own, fold, |m, rank, to| m.take(rank, step, begin, to))?;
                 self.meeting.put(given(nth), 0, own)?;
                 self.meeting.is_put(given(nth));
-                if nth == 0 {
-                    // The others cannot put what the next one came to before they know.
-                    self.meeting.taken(shown(0) + 1);
-                }
             }
             if let Some(nth) = nth.checked_sub(1) {
                 let whole = &mut bytes[at(nth)];

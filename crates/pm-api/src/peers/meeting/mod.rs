@@ -57,9 +57,7 @@ pub trait Meeting {
     /// Begins `n` steps.
     fn steps(&mut self, n: u64);
 
-    /// Fills the own block of a later step from `at` on; waits while others need what is in the
-    /// same place. A member may put a block four steps after the last one that all others have
-    /// [taken](Self::taken), without waiting for them.
+    /// Fills the own block of a later step from `at` on.
     ///
     /// # Errors
     ///
@@ -82,27 +80,6 @@ pub trait Meeting {
         bytes: &mut [u8],
     ) -> Result<(), PeersError>;
 
-    /// As [`take`](Self::take), into memory that is so long that what is written there does not
-    /// stay in the caches.
-    ///
-    /// # Errors
-    ///
-    /// As [`meet`](Self::meet).
-    fn take_past(
-        &mut self,
-        rank: usize,
-        step: u64,
-        at: usize,
-        bytes: &mut [u8],
-    ) -> Result<(), PeersError> {
-        self.take(rank, step, at, bytes)
-    }
-
-    /// Copies bytes of this member into such memory, of the same length.
-    fn copy_past(&self, from: &[u8], to: &mut [u8]) {
-        to.copy_from_slice(from);
-    }
-
     /// Says that this member needs no blocks of the first `n` steps any more.
     fn taken(&mut self, n: u64);
 
@@ -119,9 +96,6 @@ const N_COUNTS: u32 = 32;
 
 /// What is longer than this does not stay in the caches while it is copied.
 const LONG_COPY: usize = 2 << 20;
-
-/// What is longer than this is not there any more when somebody looks at it.
-const PAST_CACHES: usize = 16 << 20;
 
 /// The collectives of a member, over its [`Meeting`]; for backends. Each does what the method of
 /// [`Peers`](super::Peers) says that has its name.
@@ -196,7 +170,7 @@ impl<M: Meeting> Collectives<M> {
             self.give(0, 1, bytes)?;
         } else {
             for (block, step) in bytes.chunks_mut(M::BLOCK).zip(0..) {
-                self.take(n_bytes, root, step, block)?;
+                self.meeting.take(root, step, 0, block)?;
                 self.meeting.taken(step + 1);
             }
         }
@@ -296,13 +270,13 @@ impl<M: Meeting> Collectives<M> {
                 self.give(step, 1, &whole[piece.clone()])?;
                 step += n_blocks::<M>(piece.len());
             }
-            self.copy(&whole[begin..begin + n_bytes], part);
+            part.copy_from_slice(&whole[begin..begin + n_bytes]);
         } else {
             let before = pieces.iter().take_while(|(r, _)| *r < rank);
             step = before.map(|(_, piece)| n_blocks::<M>(piece.len())).sum();
             self.meeting.taken(step);
             for block in part.chunks_mut(M::BLOCK) {
-                self.take(n_bytes, root, step, block)?;
+                self.meeting.take(root, step, 0, block)?;
                 step += 1;
                 self.meeting.taken(step);
             }
@@ -377,30 +351,6 @@ impl<M: Meeting> Collectives<M> {
         Ok(())
     }
 
-    /// Takes a block into a buffer of so many bytes in all.
-    fn take(
-        &mut self,
-        n_bytes: usize,
-        rank: usize,
-        step: u64,
-        block: &mut [u8],
-    ) -> Result<(), PeersError> {
-        if n_bytes > PAST_CACHES {
-            self.meeting.take_past(rank, step, 0, block)
-        } else {
-            self.meeting.take(rank, step, 0, block)
-        }
-    }
-
-    /// Copies what this member has itself.
-    fn copy(&self, from: &[u8], to: &mut [u8]) {
-        if to.len() > PAST_CACHES {
-            self.meeting.copy_past(from, to);
-        } else {
-            to.copy_from_slice(from);
-        }
-    }
-
     /// Puts the own part and those of the others into the whole; where it `shows` its own, it puts
     /// that for them.
     fn collect(
@@ -411,7 +361,7 @@ impl<M: Meeting> Collectives<M> {
         whole: &mut [u8],
         counts: &[usize],
     ) -> Result<(), PeersError> {
-        let (rank, n_whole) = (self.meeting.rank(), whole.len());
+        let rank = self.meeting.rank();
         let own: usize = counts[..rank].iter().sum();
         let mut begin = 0;
         for (other, &n) in counts.iter().enumerate() {
@@ -423,7 +373,7 @@ impl<M: Meeting> Collectives<M> {
         // Long bytes are copied by themselves, past the caches; others while they are waited for.
         let is_long = part.len() > LONG_COPY;
         if is_long {
-            self.copy(part, &mut whole[own..own + part.len()]);
+            whole[own..own + part.len()].copy_from_slice(part);
         }
         let is_shown = shows && part.len() > M::SHORT;
         let mut shown = if is_shown { part } else { &[] }.chunks(M::BLOCK).skip(1);
@@ -442,7 +392,7 @@ impl<M: Meeting> Collectives<M> {
             for (other, &n) in counts.iter().enumerate() {
                 if n > M::SHORT && n > start && other != rank {
                     let to = &mut whole[begin + start..begin + n.min(start + M::BLOCK)];
-                    self.take(n_whole, other, step, to)?;
+                    self.meeting.take(other, step, 0, to)?;
                 }
                 begin += n;
             }
